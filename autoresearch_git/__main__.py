@@ -1,0 +1,4 @@
+from autoresearch_git.cli import main
+
+if __name__ == "__main__":
+    main()

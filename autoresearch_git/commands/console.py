@@ -1,0 +1,178 @@
+"""How commands show things: plain columns on stdout, live progress on stderr."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
+from autoresearch_git.lab.trial import Progress as TrialProgress
+from autoresearch_git.research.noise import measured_noise
+
+COLOURS = {Status.KEEP: "green", Status.BASELINE: "cyan", Status.DISCARD: "bright_black", Status.CRASH: "red"}
+HEARTBEAT = 60.0  # seconds between two lines of progress where nobody watches a terminal
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6f}"
+
+
+def delta(metric: Metric, value: float | None, incumbent: float | None) -> str:
+    """The change of the metric itself, with its sign: −0.012 is good for a minimised metric."""
+    return "" if value is None or incumbent is None else f"{value - incumbent:+.6f}".replace("-", "−")
+
+
+def row(metric: Metric, experiment: Experiment, incumbent: float | None) -> str:
+    """One experiment on one line."""
+    status = click.style(f"{experiment.status!s:<8}", fg=COLOURS[experiment.status])
+    change = delta(metric, experiment.value, incumbent)
+    return f"{experiment.number:04d}  {status}  {number(experiment.value):>10}  {change:>10}  {experiment.description}"
+
+
+def rows(metric: Metric, experiments: tuple[Experiment, ...]) -> list[str]:
+    incumbent: float | None = None
+    shown = []
+    for experiment in experiments:
+        shown.append(row(metric, experiment, incumbent))
+        incumbent = experiment.value if experiment.status.advances else incumbent
+    return shown
+
+
+def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
+    """An experiment for machines."""
+    return {
+        "number": experiment.number,
+        "status": str(experiment.status),
+        "description": experiment.description,
+        metric.name: experiment.value,
+        "memory_gb": round(experiment.memory_gb, 3),
+        "commit": experiment.commit,
+        "parent": experiment.parent,
+        "record": experiment.record,
+        "reason": experiment.reason,
+        "researcher": experiment.researcher,
+        "harness": experiment.harness,
+        "platform": dict(experiment.platform),
+        "measurements": [
+            {**m.figures, metric.name: m.value, "seed": m.seed, "channel": m.channel, **({"crash": m.crash} if m.crash else {})}
+            for m in experiment.measurements
+        ],
+    }
+
+
+def session_fields(session: Session, experiments: tuple[Experiment, ...]) -> dict[str, Any]:
+    """A session for machines: its baseline, its best, and how many of each."""
+    kept = [e for e in experiments if e.status.advances]
+    noise = measured_noise(experiments)
+    return {
+        "session": session.name,
+        "branch": session.branch.removeprefix("refs/heads/"),
+        "notebook": session.notebook,
+        "base": session.base,
+        "metric": {"name": session.metric.name, "direction": session.metric.direction},
+        "baseline": kept[0].value if kept else None,
+        "best": kept[-1].value if kept else None,
+        "best_commit": kept[-1].commit if kept else None,
+        "noise": {"sd": noise.sd, "degrees": noise.degrees},
+        "experiments": {s.value: sum(e.status is s for e in experiments) for s in Status if s is not Status.BASELINE},
+        "budget_seconds": session.budget,
+    }
+
+
+def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
+    """What a session found, in lines for people: baseline → best, how it stands above the noise, and the branch."""
+    fields = session_fields(session, experiments)
+    if fields["baseline"] is None:
+        return [f"{session.name}: no baseline yet"]
+    counts = ", ".join(f"{n} {word}" for word, n in zip(("kept", "discarded", "crashed"), fields["experiments"].values(), strict=True))
+    change = delta(session.metric, fields["best"], fields["baseline"])
+    noise = measured_noise(experiments)
+    lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "
+             f"{'lower' if session.metric.direction == 'min' else 'higher'} is better"]  # fmt: skip
+    if noise.degrees:
+        lines.append(f"noise    one run's sd is {noise.sd:.2g} ({noise.degrees} degrees of freedom); "
+                     f"one gain counts as real above {noise.floor:.2g}")  # fmt: skip
+    lines.append(f"tried    {len(experiments) - 1} experiments: {counts}")
+    lines.append(f"branch   {fields['branch']}")
+    return lines
+
+
+def ago(seconds_since_epoch: int) -> str:
+    span = datetime.timedelta(seconds=max(0, int(time.time()) - seconds_since_epoch))
+    if span.days:
+        return f"{span.days} d ago"
+    hours, rest = divmod(span.seconds, 3600)
+    return f"{hours} h ago" if hours else f"{rest // 60} min ago"
+
+
+class ConsoleReporter:
+    """Tells a person what the loop does: a live bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, metric: Metric, incumbent: float | None) -> None:
+        self._metric = metric
+        self._incumbent = incumbent
+        self._console = Console(stderr=True, highlight=False)
+        # No refresh thread: signals must reach the main thread, and the lab ticks often enough.
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"),
+            console=self._console, auto_refresh=False, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=1.0, told="")
+        self._heartbeat = 0.0
+
+    def __enter__(self) -> ConsoleReporter:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._console.out(text)
+        else:
+            click.echo(text, file=sys.stderr)
+
+    def running(self, number: int, run: int, description: str, why: str) -> None:
+        self._heartbeat = 0.0
+        again = f" again: {why}" if run > 1 or (number == 0 and why) else ""
+        text = f"{number:04d}  running   {description}{again}"
+        self._bar.reset(self._task, description=f"{number:04d}", told="starting", total=1.0)
+        self.say(text if number or not why else f"0000  running   {why}")
+
+    def progress(self, progress: TrialProgress) -> None:
+        told = [
+            f"step {progress.step}" if progress.step is not None else "",
+            f"loss {progress.loss:.4f}" if progress.loss is not None else "",
+            f"{progress.seconds_left:.0f} s left" if progress.seconds_left is not None else f"{progress.elapsed:.0f} s",
+            f"{progress.tokens_per_second:,} tokens/s" if progress.tokens_per_second else "",
+        ]
+        text = "  ".join(part for part in told if part)
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=progress.fraction or 0.0, told=text)
+            self._bar.refresh()
+        elif progress.elapsed - self._heartbeat >= HEARTBEAT:
+            self._heartbeat = progress.elapsed
+            self.say(f"      …         {text}")
+
+    def measured(self, measurement: Measurement) -> None:
+        what = measurement.crash or f"{self._metric.name} {number(measurement.value)}"
+        seconds = measurement.figures.get("wall_seconds", 0)
+        self.say(f"      measured  {what}  (seed {measurement.seed}, {seconds} s)")
+
+    def refused(self, proposal: Proposal, reason: str) -> None:
+        self.say(f"      refused   {proposal.description}: {reason}")
+
+    def recorded(self, experiment: Experiment) -> None:
+        line = row(self._metric, experiment, self._incumbent)
+        self.say(f"{line}  ({experiment.reason})" if experiment.reason else line)
+        if experiment.status.advances:
+            self._incumbent = experiment.value

@@ -1,0 +1,57 @@
+"""`git autoresearch show`: one experiment, with its diff and the end of its log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from autoresearch_git.commands import console
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Experiment
+from autoresearch_git.lab import outcome, trial
+from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.session import choose_session, folder_of
+from autoresearch_git.repository import open_repository
+
+LOG_LINES = 15
+
+
+@click.command("show", epilog="Example:  git autoresearch show 7")
+@click.argument("number", type=int)
+@click.option("--session", help="The session; the latest if not given.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the diff.")
+def command(number: int, session: str | None, as_json: bool) -> None:
+    """Show experiment NUMBER: its result, its measurements, its diff, and the end of its log."""
+    repository = open_repository(Path.cwd())
+    name = choose_session(repository, session)
+    book = notebook.read(repository, notebook.NAMESPACE + name)
+    if not 0 <= number < len(book.experiments):
+        last = len(book.experiments) - 1
+        raise AutoresearchError(f"session {name} has no experiment {number}; its last is {last}", "git autoresearch log")
+    experiment = book.experiments[number]
+    metric = book.session.metric
+    color = not as_json and click.get_text_stream("stdout").isatty()
+    diff = repository.diff(experiment.parent, experiment.commit, color=color)
+    if as_json:
+        click.echo(json.dumps({**console.experiment_fields(metric, experiment), "diff": diff}))
+        return
+    _head(experiment, metric.name)
+    for i, m in enumerate(experiment.measurements, start=1):
+        figures = "  ".join(f"{k} {v}" for k, v in sorted(m.figures.items()) if k != "data")
+        click.echo(f"run {i}       {m.crash or console.number(m.value)}  seed {m.seed}  {figures}")
+    click.echo(f"\n{diff}" if diff else "\n(no change: the base commit as it is)")
+    log = folder_of(repository, name) / "logs" / f"{number:04d}-{len(experiment.measurements)}.log"
+    tail = outcome.lines(trial.tail(log, 16 * 1024))[-LOG_LINES:]
+    if tail:
+        click.echo(f"\n{log}")
+        click.echo("\n".join(f"  {line}" for line in tail))
+
+
+def _head(experiment: Experiment, metric: str) -> None:
+    click.echo(f"{experiment.number:04d} {experiment.status}  {experiment.description}")
+    click.echo(f"{metric:<11} {console.number(experiment.value)}")
+    click.echo(f"why         {experiment.reason}")
+    click.echo(f"commit      {experiment.commit}")
+    click.echo(f"harness     {experiment.harness}")

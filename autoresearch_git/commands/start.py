@@ -1,0 +1,180 @@
+"""`git autoresearch start`: research on a fresh branch, or go on with a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoresearch_git.commands import console
+from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric, Session
+from autoresearch_git.lab import machine, process, trial
+from autoresearch_git.lab.harness import read_harness
+from autoresearch_git.ledger.session import LiveSession, choose_session, free_tag
+from autoresearch_git.repository import Repository, open_repository
+from autoresearch_git.research.loop import Limits, Loop
+from autoresearch_git.research.researchers import make
+
+_FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
+
+
+@click.command("start", epilog="Example:  git autoresearch start --budget 20 --experiments 6")
+@click.option("--tag", help="Name of the session; today's date (nov21) if not given.")
+@click.option("--from", "base", metavar="REV", help="Commit to begin from; HEAD if not given.")
+@click.option("--resume", is_flag=True, help="Go on with a session: the one named by --tag, or the latest.")
+@click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
+@click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
+@click.option("--budget", metavar="SECONDS", help="Training time of one run (300, 90s, 5m).")
+@click.option("--timeout", metavar="SECONDS", help="Time after which a run is killed.")
+@click.option("--baseline-runs", metavar="N", help="Runs of the baseline, which also measure the noise (2).")
+@click.option("--judge", metavar="RULE", help="confirmed (default) or strict, upstream's rule.")
+@click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
+@click.option("--seed", metavar="N", help="Seed of the first run (42).")
+@click.option("--run", "run_", metavar="COMMAND", help="Command of one experiment.")
+@click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
+@click.option("--direction", metavar="WAY", help="min or max.")
+@click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def command(tag: str | None, base: str | None, resume: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any) -> None:
+    """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
+
+    Works in a worktree of its own below the git directory; your checkout is never touched. Every experiment becomes a
+    commit, also the discarded ones.
+    """
+    repository = open_repository(Path.cwd())
+    settings = load_settings(repository, {"run": run_, **options})
+    if resume:
+        _refuse_fixed({"run": run_, **options}, base)
+        live = LiveSession.resume(repository, choose_session(repository, tag))
+    else:
+        session = _new_session(repository, settings, tag, base)
+        if dry_run:
+            _show_plan(repository, session, settings)
+            return
+        live = LiveSession.create(repository, session)
+    try:
+        _research(live, settings, as_json, new=not resume)
+    finally:
+        live.close()
+
+
+def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
+    given = [name for name in _FIXED if options.get(name) is not None] + (["from"] if base else [])
+    if given:
+        raise AutoresearchError(
+            f"a session's {given[0].replace('_', '-')} was fixed when it began", "leave it out, or begin a new session with another --tag"
+        )
+
+
+def _new_session(repository: Repository, settings: Settings, tag: str | None, base: str | None) -> Session:
+    commit = repository.resolve(base or "HEAD")
+    if commit is None and base:
+        raise AutoresearchError(f"there is no commit {base!r}", "git log --oneline --all")
+    if commit is None:
+        raise AutoresearchError("this repository has no commits yet", "git add -A && git commit -m 'first commit'")
+    platform = settings.platform or machine.hardware_class(machine.gpu_name())
+    return Session(
+        platform=platform,
+        tag=tag or free_tag(repository, platform, settings.branch_prefix),
+        base=commit,
+        metric=Metric(settings.metric, settings.direction),
+        run=settings.run,
+        editable=settings.editable,
+        budget=settings.budget,
+        timeout=settings.timeout,
+        seed=settings.seed,
+        baseline_runs=settings.baseline_runs,
+        judge=settings.judge,
+        prepare=settings.prepare,
+        branch_prefix=settings.branch_prefix,
+        machine=machine.facts(),
+    )
+
+
+def _show_plan(repository: Repository, session: Session, settings: Settings) -> None:
+    harness = read_harness(repository, session)
+    limit = f"{settings.experiments} experiments" if settings.experiments else "no limit of experiments"
+    click.echo(f"session    {session.name}, branch {session.branch.removeprefix('refs/heads/')}, from {session.base[:7]}")
+    click.echo(f"metric     {session.metric.name} ({session.metric.direction})")
+    click.echo(f"run        {shlex.join(process.argv(session.run))}")
+    click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
+    click.echo(f"editable   {' '.join(session.editable)}")
+    click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")
+    click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
+
+
+def _research(live: LiveSession, settings: Settings, as_json: bool, new: bool) -> None:
+    session = live.session
+    stopping = _handle_signals()
+    process.end_survivors(str(live.folder))
+    lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
+    incumbent = live.book.incumbent
+    done_before = len(live.book.experiments)
+    with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
+        _introduce(live, reporter, new)
+        loop = Loop(live, lab, make(settings.researcher), Limits(settings.experiments, settings.hours), reporter,
+                    lambda: bool(stopping))  # fmt: skip
+        try:
+            if session.prepare and not live.book.experiments:
+                _prepare(live, reporter)
+            ended = loop.run()
+        except KeyboardInterrupt:
+            done = max(0, len(live.book.experiments) - max(1, done_before))
+            left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
+            reporter.say("stopped; nothing is lost, and what was under way is taken up again.")
+            reporter.say(f"to go on:  git autoresearch start --resume --tag {session.tag}{left}")
+            raise
+    if as_json:
+        click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
+        return
+    for line in console.summary(session, live.book.experiments):
+        click.echo(line)
+    click.echo(f"ended    {ended}")
+    click.echo(f"next     git autoresearch log {session.name}   or   git autoresearch start --resume --tag {session.tag}")
+
+
+def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) -> None:
+    session = live.session
+    branch = session.branch.removeprefix("refs/heads/")
+    reporter.say(f"session {session.name}: branch {branch} from {session.base[:7]}" if new else
+                 f"session {session.name} goes on at experiment {live.next_number:04d}")  # fmt: skip
+    changed = live.repository.uncommitted(session.editable) if new else []
+    if changed:
+        reporter.say(f"note: your uncommitted changes to {', '.join(changed)} are not part of it; it begins from the commit")
+    if not live.repository.has_identity:
+        reporter.say("note: no git identity is configured; commits are by git-autoresearch (git config --global user.name …)")
+
+
+def _prepare(live: LiveSession, reporter: console.ConsoleReporter) -> None:
+    log = live.logs / "prepare.log"
+    reporter.say(f"preparing  {live.session.prepare}")
+    ended = trial.prepare(live.session, live.worktree, log, str(live.folder), reporter.progress)
+    if ended.returncode != 0:
+        said = [line for line in trial.tail(log).splitlines() if line.strip()]
+        why = next((line for line in said if line.startswith("error:")), said[-1] if said else f"exit code {ended.returncode}")
+        raise AutoresearchError(f"the prepare command failed: {why.removeprefix('error:').strip()}",
+                                f"see {log}, then git autoresearch start --resume --tag {live.session.tag}")  # fmt: skip
+
+
+def _handle_signals() -> list[int]:
+    """Termination and hang-up end like ^C; USR1 asks to stop after the experiment under way, by filling the list."""
+    asked: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if os.isatty(sys.stderr.fileno()):  # under nohup the hang-up stays ignored
+        signal.signal(signal.SIGHUP, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a background job inherits SIGINT ignored, yet `stop` must reach it
+    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    return asked

@@ -1,0 +1,69 @@
+"""`git autoresearch status`: the sessions of this repository, and what is running now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoresearch_git.commands import console
+from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.session import choose_session, folder_of, holder, read_inflight, session_names
+from autoresearch_git.lab import trial
+from autoresearch_git.repository import Repository, open_repository
+
+
+@click.command("status", epilog="Example:  git autoresearch status --json")
+@click.argument("session", required=False)
+@click.option("--path", "only_path", is_flag=True, help="Print only the path of the session's worktree.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def command(session: str | None, only_path: bool, as_json: bool) -> None:
+    """Show the sessions of this repository, the latest first, and how far the running one is."""
+    repository = open_repository(Path.cwd())
+    if only_path:
+        click.echo(folder_of(repository, choose_session(repository, session)) / "worktree")
+        return
+    names = [choose_session(repository, session)] if session else session_names(repository)
+    found = [_fields(repository, name) for name in names]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    if not found:
+        click.echo("no session yet; begin one with:  git autoresearch start")
+    for fields in found:
+        click.echo(_line(fields))
+        if fields["running"]:
+            click.echo(f"    {fields['running']}")
+        if fields["under_way"]:
+            click.echo(f"    {fields['under_way']}")
+
+
+def _fields(repository: Repository, name: str) -> dict[str, Any]:
+    book = notebook.read(repository, notebook.NAMESPACE + name)
+    folder = folder_of(repository, name)
+    owner = holder(folder)
+    inflight = read_inflight(folder, len(book.experiments))
+    under_way = ""
+    if inflight:
+        under_way = f"{inflight.number:04d}  {inflight.proposal.description}"
+        if owner:
+            log = folder / "logs" / f"{inflight.number:04d}-{len(inflight.measurements) + 1}.log"
+            line = trial.parse_progress(trial.tail(log), 0).line
+            under_way += f"  |  {line}" if line else ""
+    last = book.experiments[-1].seconds_since_epoch if book.experiments else repository.commit_time(book.tip)
+    return {
+        **console.session_fields(book.session, book.experiments),
+        "running": str(owner) if owner else "",
+        "under_way": under_way,
+        "last": last,
+        "worktree": str(folder / "worktree"),
+    }
+
+
+def _line(fields: dict[str, Any]) -> str:
+    tried = sum(fields["experiments"].values())
+    best = f"{console.number(fields['baseline'])} → {console.number(fields['best'])}"
+    state = click.style("running", fg="green") if fields["running"] else f"stopped, {console.ago(fields['last'])}"
+    return f"{fields['session']:<20} {fields['metric']['name']} {best}  {tried} experiments, {fields['experiments']['keep']} kept  {state}"

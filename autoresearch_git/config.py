@@ -1,0 +1,249 @@
+"""Settings, each with where it came from.
+
+An option on the command line wins over `AUTORESEARCH_*`, that over `git config autoresearch.*`, that over
+`.autoresearch.toml` or `[tool.autoresearch]` in pyproject.toml, that over the default. A key that nobody knows is an
+error: a typing mistake in a budget must not cost a night.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.repository import Repository
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Variables of the contract between the lab and a run; they are no settings.
+_CONTRACT_VARIABLES = {"RESULT", "STEPS", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION", "COMPLETE"}
+
+
+def seconds(text: str) -> float:
+    """Seconds from `300`, `90s`, `5m` or `1.5h`."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|m|h|)", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ValueError("a positive time such as 300, 90s, 5m or 1.5h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text.strip()) or int(text) < least:
+            raise ValueError(f"a whole number, {least} or more")
+        return int(text)
+
+    return parse
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.strip() not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return text.strip()
+
+    return parse
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.%/-]*", text.strip()):
+        raise ValueError("a name such as val_bpb")
+    return text.strip()
+
+
+def _branch_part(text: str) -> str:
+    word = text.strip()
+    if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+)*", word, re.ASCII) or ".." in word or word.endswith((".", ".lock")):
+        raise ValueError("letters, digits and . _ + - that may stand in a branch name")
+    return word
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    paths = tuple(word for word in re.split(r"[,\s]+", text) if word)
+    if not paths or any(p.startswith(("/", "-")) or ".." in Path(p).parts for p in paths):
+        raise ValueError("paths inside the repository, separated by spaces or commas")
+    return paths
+
+
+def _text(text: str) -> str:
+    return text.strip()
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a command")
+    return text.strip()
+
+
+@dataclass(frozen=True)
+class Key:
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_")
+
+
+KEYS = (
+    Key("metric", "val_bpb", _name, "name under which a run reports the number being researched"),
+    Key("direction", "min", _choice("min", "max"), "which way is better"),
+    Key("run", "", _command, "command of one experiment; {python} is the interpreter of this tool"),
+    Key("prepare", "", _text, "command that is run once in the worktree before the baseline"),
+    Key("budget", "300", seconds, "training time of one run, told to it in AUTORESEARCH_BUDGET"),
+    Key("timeout", "0", lambda text: 0.0 if text == "0" else seconds(text), "time after which a run is killed; 0: 2 × budget, 600 s at least"),
+    Key("editable", "train.py", _paths, "the only files that an experiment may change"),
+    Key("researcher", "sweep", _text, "who proposes"),
+    Key("experiments", "0", _count(0), "experiments after which a start ends; 0: no limit"),
+    Key("hours", "0", lambda text: float(_hours(text)), "hours after which a start ends; 0: no limit"),
+    Key("baseline-runs", "2", _count(1), "runs of the baseline, which also measure the noise"),
+    Key("judge", "confirmed", _choice("confirmed", "strict"), "confirmed: gains within the noise are measured again"),
+    Key("seed", "42", _count(0), "seed of the first run, told to it in AUTORESEARCH_SEED"),
+    Key("platform", "", lambda text: _branch_part(text) if text else "", "hardware class in the branch name; empty: detected"),
+    Key("branch-prefix", "exp", _branch_part, "branches are <prefix>/<platform>/<tag>"),
+)  # fmt: skip
+_BY_NAME = {key.name: key for key in KEYS}
+
+
+def _hours(text: str) -> float:
+    value = float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()) else math.nan
+    if math.isnan(value):
+        raise ValueError("a number of hours such as 8 or 0.5")
+    return value
+
+
+@dataclass(frozen=True)
+class Setting:
+    key: Key
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    metric: str
+    direction: str
+    run: str
+    prepare: str
+    budget: float
+    timeout: float
+    editable: tuple[str, ...]
+    researcher: str
+    experiments: int
+    hours: float
+    baseline_runs: int
+    judge: str
+    seed: int
+    platform: str
+    branch_prefix: str
+    origin: Mapping[str, Setting]
+
+
+def _unknown(name: str, where: str) -> AutoresearchError:
+    near = difflib.get_close_matches(name, list(_BY_NAME), n=1)
+    hint = f"did you mean {near[0]}?" if near else "git autoresearch config lists the settings"
+    return AutoresearchError(f"there is no setting {name!r} ({where})", hint)
+
+
+def _from_files(repository: Repository) -> dict[str, Setting]:
+    """`.autoresearch.toml`, or else the table in pyproject.toml: as they lie in the checkout, or at HEAD where it is bare."""
+    for path, table in ((".autoresearch.toml", ()), ("pyproject.toml", ("tool", "autoresearch"))):
+        raw = _read(repository, path)
+        if raw is None:
+            continue
+        try:
+            content: Any = tomllib.loads(raw.decode())
+        except (ValueError, UnicodeDecodeError) as error:
+            raise AutoresearchError(f"{path} is not valid TOML: {error}", f"mend {path}") from error
+        for name in table:
+            content = content.get(name, {}) if isinstance(content, dict) else {}
+        if content:
+            where = f"{path} [tool.autoresearch]" if table else path
+            return {s.key.name: s for s in (_setting(str(k), _plain(v), where) for k, v in content.items())}
+    return {}
+
+
+def _read(repository: Repository, path: str) -> bytes | None:
+    if repository.bare:
+        return repository.read_file("HEAD", path)
+    file = repository.root / path
+    return file.read_bytes() if file.is_file() else None
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _setting(name: str, text: str, where: str) -> Setting:
+    key = _BY_NAME.get(name.lower().replace("_", "-"))
+    if key is None:
+        raise _unknown(name, where)
+    return Setting(key, text, where)
+
+
+def _from_git(repository: Repository) -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
+    for name, text, where in repository.config_entries("autoresearch"):
+        setting = _setting(name, text, where)
+        before = found.get(setting.key.name)
+        if setting.key.parse is _paths and before and before.source == where:  # several values add up
+            setting = Setting(setting.key, f"{before.text} {text}", where)
+        found[setting.key.name] = setting
+    return found
+
+
+def _from_environment() -> dict[str, Setting]:
+    found = {}
+    for variable, text in os.environ.items():
+        word = variable.removeprefix("AUTORESEARCH_")
+        if variable.startswith("AUTORESEARCH_") and word not in _CONTRACT_VARIABLES:
+            setting = _setting(word.lower(), text, variable)
+            found[setting.key.name] = setting
+    return found
+
+
+def _default_run(repository: Repository) -> Setting:
+    """Upstream's way where the repository is locked with uv, otherwise the interpreter that runs this tool."""
+    if _read(repository, "uv.lock") is not None and shutil.which("uv"):
+        return Setting(_BY_NAME["run"], "uv run train.py", "default, as uv.lock is here")
+    return Setting(_BY_NAME["run"], "{python} train.py", "default")
+
+
+def load_settings(repository: Repository, options: Mapping[str, object] | None = None) -> Settings:
+    """All settings of this repository. `options` are the command line's, None where not given.
+
+    Raises AutoresearchError for an unknown key, or a value that the key does not take.
+    """
+    found = {key.name: Setting(key, key.default, "default") for key in KEYS}
+    found["run"] = _default_run(repository)
+    for layer in (_from_files(repository), _from_git(repository), _from_environment(), _from_options(options or {})):
+        found.update(layer)
+    values: dict[str, Any] = {}
+    for name, setting in found.items():
+        try:
+            values[setting.key.field] = setting.key.parse(setting.text)
+        except ValueError as error:
+            raise AutoresearchError(
+                f"{name} = {setting.text!r} ({setting.source}) is not {error}",
+                f"git config autoresearch.{name} <value>",
+            ) from error
+    values["timeout"] = values["timeout"] or max(600.0, 2 * values["budget"])
+    return Settings(**values, origin=found)
+
+
+def _from_options(options: Mapping[str, object]) -> dict[str, Setting]:
+    given = {name: value for name, value in options.items() if value is not None}
+    return {s.key.name: s for s in (_setting(name, str(value), f"--{name.replace('_', '-')}") for name, value in given.items())}

@@ -1,0 +1,146 @@
+"""The records that every room speaks of: frozen, without I/O, and without knowledge of git or processes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Figure = float | int | str | bool | None
+
+
+class Status(str, enum.Enum):
+    """How an experiment ended. Upstream's words, and `baseline` for experiment 0."""
+
+    BASELINE = "baseline"
+    KEEP = "keep"
+    DISCARD = "discard"
+    CRASH = "crash"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def advances(self) -> bool:
+        """Whether an experiment of this status becomes the incumbent."""
+        return self in (Status.BASELINE, Status.KEEP)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The number being researched: the name a run reports it under, and which way is better (`min` or `max`)."""
+
+    name: str
+    direction: str
+
+    def gain(self, candidate: float, incumbent: float) -> float:
+        """How much better `candidate` is, in the metric's own unit; negative where it is worse."""
+        return incumbent - candidate if self.direction == "min" else candidate - incumbent
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a researcher wants to try: the new text of each editable file it changes, by path in the repository."""
+
+    description: str
+    files: Mapping[str, str]
+    rationale: str = ""
+    researcher: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run gave.
+
+    `value` is the metric, or None where the run crashed; then `crash` says why in one line and `traceback` holds the
+    end of its output. `figures` are the other numbers that the run reported (seconds, steps, megabytes). `seed` is what
+    the run was given in AUTORESEARCH_SEED. `channel` says who reported the metric: the `harness` itself, or the printed
+    `summary`.
+    """
+
+    value: float | None
+    seed: int
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    channel: str = "summary"
+    crash: str = ""
+    traceback: str = ""
+
+    @property
+    def memory_gb(self) -> float:
+        """Peak memory in GiB as the run reported it (`peak_vram_mb`, in MiB); 0 where it said nothing."""
+        megabytes = self.figures.get("peak_vram_mb")
+        return float(megabytes) / 1024 if isinstance(megabytes, (int, float)) else 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judge's word on an experiment: its status, the number it is remembered by, and why."""
+
+    status: Status
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One change, its measurements and its verdict, as the ledger remembers it.
+
+    `parent` is the incumbent that it was tried on. `commit` and `record` are empty until it is recorded.
+    """
+
+    number: int
+    status: Status
+    description: str
+    value: float | None
+    measurements: tuple[Measurement, ...] = ()
+    reason: str = ""
+    rationale: str = ""
+    researcher: str = ""
+    harness: str = ""
+    platform: Mapping[str, Figure] = field(default_factory=dict)
+    parent: str = ""
+    commit: str = ""
+    record: str = ""
+    seconds_since_epoch: int = 0
+
+    @property
+    def memory_gb(self) -> float:
+        return max((m.memory_gb for m in self.measurements), default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of all its runs, as the lab timed them."""
+        walls = (m.figures.get("wall_seconds") for m in self.measurements)
+        return sum(float(s) for s in walls if isinstance(s, (int, float)))
+
+
+@dataclass(frozen=True)
+class Session:
+    """One research session: a branch grown from a base commit on one machine, and what was fixed when it began."""
+
+    platform: str
+    tag: str
+    base: str
+    metric: Metric
+    run: str
+    editable: tuple[str, ...]
+    budget: float
+    timeout: float
+    seed: int = 42
+    baseline_runs: int = 2
+    judge: str = "confirmed"
+    prepare: str = ""
+    branch_prefix: str = "exp"
+    machine: Mapping[str, Figure] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.platform}/{self.tag}"
+
+    @property
+    def branch(self) -> str:
+        return f"refs/heads/{self.branch_prefix}/{self.name}"
+
+    @property
+    def notebook(self) -> str:
+        return f"refs/autoresearch/{self.name}"

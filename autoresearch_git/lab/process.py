@@ -1,0 +1,158 @@
+"""Start, supervise and end a whole process tree, and choose what it may see of our environment.
+
+A run is started through `supervisor.py`, a small program of its own: it ends the tree when asked, when the command ends,
+and when this process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.lab import supervisor
+
+GRACE = 10.0  # seconds between TERM and KILL
+LOG_LIMIT = 256 * 2**20  # bytes; a run that prints more is ended before it fills the disk
+
+_SECRET_NAME = re.compile(
+    r"(^|_)(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|COOKIE|APIKEY|KEY|PAT|AUTH|SOCK)(_|$)"
+    r"|^(GIT|GH|GITHUB|GITLAB|ANTHROPIC|OPENAI|GEMINI|GOOGLE|AWS|AZURE|HF|HUGGING_FACE|WANDB|SSH|GPG|NPM|PYPI|TWINE)_"
+)
+_SECRET_VALUE = re.compile(r"gh[pousr]_\w{20}|github_pat_\w{20}|sk-[\w-]{16}|hf_\w{20}|AKIA[A-Z0-9]{16}|://[^/\s@]+:[^/\s@]+@")
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a run ended. `returncode` is None where it was ended by us; `reason` then says why."""
+
+    returncode: int | None
+    reason: str
+    wall_seconds: float
+    peak_rss_mb: float = 0.0
+    leftovers: int = 0
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without git's variables, our own settings, and anything that is a secret by its name or value."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not (_SECRET_NAME.search(name.upper()) or _SECRET_VALUE.search(value))
+        and not (name.startswith("AUTORESEARCH_") and name not in _PASSED_ON)
+    }
+
+
+_PASSED_ON = {"AUTORESEARCH_CACHE", "AUTORESEARCH_DEVICE", "AUTORESEARCH_CLIMBMIX_URL"}
+
+
+def argv(command: str) -> list[str]:
+    """The words of a configured command, or `sh -c` where it uses the shell's language: git's own rule for commands."""
+    expanded = command.replace("{python}", shlex.quote(sys.executable))
+    if re.search(r"[|&;<>()$`\\\n*?~#]", re.sub(r"'[^']*'|\"[^\"$`\\]*\"", "", expanded)):
+        return ["/bin/sh", "-c", expanded]
+    try:
+        return shlex.split(expanded)
+    except ValueError as error:
+        raise AutoresearchError(f"the command {command!r} cannot be split into words: {error}",
+                                "git config autoresearch.run 'python train.py'") from error  # fmt: skip
+
+
+def end_survivors(marker: str) -> int:
+    """Kill what an earlier, killed lab of this session may have left running. Returns how many there were."""
+    survivors = supervisor.marked(marker)
+    for process in survivors:
+        try:
+            process.send_signal(signal.SIGKILL)
+            process.wait(5)
+        except Exception:  # noqa: S112 — gone already, or not ours to kill; the next line of defence is the lock
+            continue
+    return len(survivors)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    timeout: float | None = None,
+    tick: Callable[[float], None] = lambda elapsed: None,
+) -> Exit:
+    """Run a command to its end, its output in `log`, calling `tick(seconds so far)` a few times a second.
+
+    Whatever ends it (its own end, the timeout, too long a log, an exception such as ^C from `tick` or a signal), the
+    whole tree is gone when this returns or raises.
+    """
+    started = time.monotonic()
+    child = subprocess.Popen(
+        [sys.executable, "-I", supervisor.__file__, str(GRACE), str(log), *command],
+        cwd=cwd, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=True,  # ^C reaches us, and we end the tree in order
+    )  # fmt: skip
+    reason = ""
+    try:
+        while not reason:
+            try:
+                child.wait(0.1)
+                break
+            except subprocess.TimeoutExpired:
+                elapsed = time.monotonic() - started
+                tick(elapsed)
+                reason = _too_much(elapsed, timeout, log)
+    finally:
+        report = _stop(child, environment.get("AUTORESEARCH_SESSION", ""))
+    if "error" in report:
+        raise AutoresearchError(f"the command cannot be started: {report['error']}", "git autoresearch config")
+    returncode = report.get("returncode")
+    if returncode is None and not reason:
+        reason = "the supervisor of the run was killed"
+    return Exit(
+        None if reason else int(str(returncode)),
+        reason,
+        time.monotonic() - started,
+        float(str(report.get("peak_rss_mb", 0.0))),
+        int(str(report.get("leftovers", 0))),
+    )
+
+
+def _too_much(elapsed: float, timeout: float | None, log: Path) -> str:
+    if timeout is not None and elapsed > timeout:
+        return f"killed after {timeout:g} s, the timeout"
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        return f"killed after printing {LOG_LIMIT >> 20} MiB"
+    return ""
+
+
+def _stop(child: subprocess.Popen[bytes], marker: str) -> dict[str, object]:
+    """Let go of the supervisor, wait until its tree is gone, and read its report; empty where it was killed itself."""
+    assert child.stdin
+    assert child.stdout
+    while True:
+        try:
+            child.stdin.close()
+            text = child.stdout.read()
+            child.wait()
+            break
+        except KeyboardInterrupt:  # a second ^C does not leave a tree behind
+            continue
+    child.stdout.close()
+    if not text:
+        end_survivors(marker)
+        return {}
+    report: dict[str, object] = json.loads(text)
+    return report
+
+
+def environment_for_run(extra: Mapping[str, str]) -> dict[str, str]:
+    """What a run sees: ours without secrets, unbuffered output so that a killed run's log is whole, and the contract."""
+    return {**scrubbed(os.environ), "PYTHONUNBUFFERED": "1", **extra}

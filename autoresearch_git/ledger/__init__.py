@@ -1,0 +1,1 @@
+"""How experiments are remembered: in git, and nowhere else."""

@@ -1,0 +1,55 @@
+"""What a session or a branch says was tried: from its notebook, or else from the results.tsv that it carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Experiment, Metric
+from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.ledger.session import choose_session
+from autoresearch_git.repository import Repository
+
+
+@dataclass(frozen=True)
+class History:
+    """`tsv` is the table as upstream writes it; `notebook` the ref it was read from, empty where there is none."""
+
+    name: str
+    metric: Metric
+    experiments: tuple[Experiment, ...]
+    tsv: str
+    source: str
+    notebook: str = ""
+
+
+def read_history(repository: Repository, wanted: str | None) -> History:
+    """The history that the user names; the latest session's if they name none. Raises AutoresearchError."""
+    try:
+        ref = notebook.NAMESPACE + choose_session(repository, wanted)
+    except AutoresearchError:
+        found = _from_table(repository, wanted) if wanted else None
+        if found is None:
+            raise
+        return found
+    book = notebook.read(repository, ref)
+    metric = book.session.metric
+    tsv = results_tsv.render(metric, book.experiments)
+    return History(book.session.name, metric, book.experiments, tsv, f"its notebook {ref}", ref)
+
+
+def _from_table(repository: Repository, revision: str) -> History | None:
+    """The results.tsv at a branch (also one that only a remote has) or any other revision."""
+    for name in (revision, f"origin/{revision}"):
+        if repository.resolve(name) is None:
+            continue
+        content = repository.read_file(name, "results.tsv")
+        if content is None:
+            raise AutoresearchError(f"{name} has neither a notebook nor a results.tsv", f"git log --oneline {name}")
+        try:
+            table = results_tsv.parse(content.decode())
+        except (ValueError, UnicodeDecodeError) as error:
+            raise AutoresearchError(f"results.tsv at {name} cannot be read: {error}", f"git show {name}:results.tsv") from error
+        metric = Metric(table.columns[1], "min")
+        return History(name, metric, tuple(results_tsv.experiments(table)), table.render(), f"results.tsv at {name}")
+    return None

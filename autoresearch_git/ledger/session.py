@@ -1,0 +1,278 @@
+"""One research session on disk and in git: its branch, notebook, worktree, folder and lock.
+
+A session lives in `<git-common-dir>/autoresearch/<platform>/<tag>/`: `worktree/` (linked, detached), `logs/`, `lock`,
+`results.tsv`, and `inflight.json`, the experiment that is being measured. All but the last can be deleted and is made
+again from the notebook; the last saves the runs that are paid for but not yet judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Experiment, Measurement, Proposal, Session
+from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.repository import RefChange, RefMovedError, Repository, Worktree
+
+
+@dataclass(frozen=True)
+class Inflight:
+    """The experiment under way: measured so far, not yet judged."""
+
+    number: int
+    proposal: Proposal
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a session's lock."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+def folder_of(repository: Repository, name: str) -> Path:
+    return repository.common_dir / "autoresearch" / name
+
+
+def session_names(repository: Repository) -> list[str]:
+    """Sessions of this repository by their notebooks, the one that was written last first."""
+    return [ref.name.removeprefix(notebook.NAMESPACE) for ref in repository.refs(notebook.NAMESPACE)]
+
+
+def free_tag(repository: Repository, platform: str, branch_prefix: str) -> str:
+    """Today as upstream writes it (`nov21`), with a number where that is taken."""
+    day = f"{time.strftime('%b').lower()}{time.localtime().tm_mday}"
+    for number in range(1, 10_000):
+        tag = day if number == 1 else f"{day}-{number}"
+        refs = (f"{notebook.NAMESPACE}{platform}/{tag}", f"refs/heads/{branch_prefix}/{platform}/{tag}")
+        if not any(repository.ref_target(ref) for ref in refs):
+            return tag
+    raise AutoresearchError("no free tag for today", "git autoresearch start --tag NAME")
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back ^C and termination until the block has ended; the git processes it starts hold them back too."""
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who works on the session now; None where nobody does. A dead holder's lock is free: the kernel let go of it."""
+    try:
+        with open(folder / "lock", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except OSError:
+                fields = json.loads(file.read() or "{}")
+                return Holder(fields.get("pid", 0), fields.get("host", "?"), fields.get("since", "?"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _lock(folder: Path, name: str) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "a+", encoding="utf-8")  # noqa: SIM115 — held as long as the session is open
+    except OSError as error:
+        raise AutoresearchError(f"the session's folder cannot be written: {error.strerror}: {folder}",
+                                "make the git directory writable") from error  # fmt: skip
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise AutoresearchError(f"session {name} is being worked on by {holder(folder) or 'another process'}",
+                                f"git autoresearch stop {name}, or start another with --tag") from error  # fmt: skip
+    file.truncate(0)
+    me = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
+    file.write(json.dumps(dataclasses.asdict(me)))
+    file.flush()
+    return file
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file, whole or not at all, also when the power fails."""
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _check_name(repository: Repository, session: Session) -> None:
+    if not (repository.valid_ref(session.branch) and repository.valid_ref(session.notebook)):
+        raise AutoresearchError(f"{session.name!r} cannot be a branch name", "git autoresearch start --tag nov21")
+    if repository.ref_target(session.notebook):
+        raise AutoresearchError(f"session {session.name} exists already",
+                                f"git autoresearch start --resume --tag {session.tag}, or choose another --tag")  # fmt: skip
+    if repository.ref_target(session.branch):
+        raise AutoresearchError(f"branch {session.branch.removeprefix('refs/heads/')} exists already",
+                                "git autoresearch start --tag <another name>")  # fmt: skip
+
+
+def _check_subject(repository: Repository, session: Session) -> None:
+    """The files that experiments change must be there, and be files: a link would let a change land elsewhere."""
+    tree = repository.tree(session.base)
+    for path in session.editable:
+        mode = tree.get(path, ("", ""))[0]
+        if not mode:
+            raise AutoresearchError(f"{path}, which experiments would change, is not in commit {session.base[:7]}",
+                                    "git autoresearch init writes one, git config autoresearch.editable names another; then commit")  # fmt: skip
+        if not mode.startswith("100"):
+            raise AutoresearchError(f"{path} is no regular file", "git config autoresearch.editable <a regular file>")
+
+
+class LiveSession:
+    """A session that this process holds the lock of. Make one with `create` or `resume`; close it when done."""
+
+    def __init__(self, repository: Repository, name: str, lock: IO[str]) -> None:
+        self.repository = repository
+        self.folder = folder_of(repository, name)
+        self._lock = lock
+        self.book = notebook.read(repository, notebook.NAMESPACE + name)
+        self.worktree = self._open_worktree()
+        self._rebuild_views()
+
+    @classmethod
+    def create(cls, repository: Repository, session: Session) -> LiveSession:
+        """Begin a session: its lock, the record that opens its notebook, its worktree at the base commit."""
+        _check_subject(repository, session)
+        _check_name(repository, session)
+        lock = _lock(folder_of(repository, session.name), session.name)
+        try:
+            _check_name(repository, session)
+            repository.update_refs([notebook.opening(repository, session)], f"session {session.name}")
+            return cls(repository, session.name, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def resume(cls, repository: Repository, name: str) -> LiveSession:
+        """Take up a session again, from whatever state it was left in, also without its folder."""
+        lock = _lock(folder_of(repository, name), name)
+        try:
+            session = notebook.read(repository, notebook.NAMESPACE + name).session
+            for ref in (session.notebook, session.branch):  # ours alone, and a git that moved them is dead
+                Path(repository.common_dir, ref + ".lock").unlink(missing_ok=True)
+            live = cls(repository, name, lock)
+            live._check_branch()
+            return live
+        except BaseException:
+            lock.close()
+            raise
+
+    def close(self) -> None:
+        self.worktree.close()
+        self._lock.close()
+
+    @property
+    def session(self) -> Session:
+        return self.book.session
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def next_number(self) -> int:
+        return len(self.book.experiments)
+
+    def _open_worktree(self) -> Worktree:
+        path = self.folder / "worktree"
+        self.logs.mkdir(exist_ok=True)
+        if not (path / ".git").exists():
+            self.repository.add_worktree(path, self.book.head)
+        worktree = self.repository.open_worktree(path)
+        worktree.clear_stale_locks()
+        return worktree
+
+    def _check_branch(self) -> None:
+        """The branch must stand where the notebook says; one that is missing (a fetched notebook) is made again."""
+        expected = self.book.incumbent.commit if self.book.incumbent else None
+        found = self.repository.ref_target(self.session.branch)
+        if found is None and expected:
+            self.repository.update_refs([RefChange(self.session.branch, expected, None)], "resume")
+        elif found != expected:
+            raise RefMovedError(
+                f"{self.session.branch.removeprefix('refs/heads/')} is at {(found or '')[:10]}, not at the last kept experiment",
+                f"git update-ref {self.session.branch} {expected} puts it back" if expected
+                else f"git branch -m {self.session.branch.removeprefix('refs/heads/')} <another name>",
+            )  # fmt: skip
+
+    def _rebuild_views(self) -> None:
+        _write(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))
+
+    # -- the experiment under way -------------------------------------------------------------------------------
+
+    @property
+    def inflight(self) -> Inflight | None:
+        return read_inflight(self.folder, self.next_number)
+
+    def save_inflight(self, inflight: Inflight) -> None:
+        _write(self.folder / "inflight.json", json.dumps(dataclasses.asdict(inflight)))
+
+    def drop_inflight(self) -> None:
+        (self.folder / "inflight.json").unlink(missing_ok=True)
+
+    def record(self, experiment: Experiment, proposal: Proposal) -> Experiment:
+        """Remember an experiment: its commit, its record and the branch move in one transaction, or nothing does."""
+        head = self.book.head
+        tree = self.repository.tree_with(head, proposal.files)
+        with uninterrupted():
+            recorded, changes = notebook.append(self.repository, self.book, experiment, tree)
+            self.repository.update_refs(changes, f"{experiment.number:04d} {experiment.status}")
+            self.book = dataclasses.replace(self.book, experiments=(*self.book.experiments, recorded), tip=recorded.record)
+            self.drop_inflight()
+            with open(self.folder / "results.tsv", "a", encoding="utf-8", newline="") as table:
+                table.write(results_tsv.row(recorded))
+        return recorded
+
+
+def read_inflight(folder: Path, number: int) -> Inflight | None:
+    """The experiment under way in a session's folder, if it is `number`; an older one was recorded before a crash."""
+    try:
+        fields: dict[str, Any] = json.loads((folder / "inflight.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    measurements = tuple(Measurement(**m) for m in fields["measurements"])
+    inflight = Inflight(fields["number"], Proposal(**fields["proposal"]), measurements)
+    return inflight if inflight.number == number else None
+
+
+def choose_session(repository: Repository, wanted: str | None) -> str:
+    """The name (`<platform>/<tag>`) of the session that the user means: by name, tag or branch; else the latest."""
+    names = session_names(repository)
+    if not names:
+        raise AutoresearchError("there is no session in this repository", "git autoresearch start")
+    if not wanted:
+        return names[0]
+    word = re.sub(r"^(refs/heads/|refs/autoresearch/)", "", wanted)
+    matches = [name for name in names if name == word or name.rpartition("/")[2] == word or word.endswith("/" + name)]
+    if not matches:
+        raise AutoresearchError(f"there is no session {wanted!r}", f"sessions here: {', '.join(names[:8])}")
+    return matches[0]

@@ -1,0 +1,140 @@
+"""Experiment and Session ⇄ commit message.
+
+The format is public: other tools read it. One trailer a line, JSON with sorted keys and no spaces; a measurement's line
+holds the metric under its own name beside the run's other figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
+
+PREFIX = "Autoresearch-"
+_TRAILER = re.compile(r"^(Autoresearch-[A-Za-z]+|Adopted-from): (.*)$")
+_OWN_KEYS = {"seed", "channel", "crash"}
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Text that is safe as a commit subject and in a terminal: one line, no control or invisible characters."""
+    shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    words = " ".join(shown.split())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _measurement(metric: Metric, m: Measurement) -> str:
+    own: dict[str, Figure] = {**m.figures, "seed": m.seed, "channel": m.channel}
+    if m.crash:
+        own["crash"] = m.crash
+    if m.value is not None:
+        own[metric.name] = m.value
+    return _json(own)
+
+
+def _trailers(session: Session, experiment: Experiment) -> list[str]:
+    rows = [
+        ("Experiment", f"{session.name}/{experiment.number:04d}"),
+        ("Status", str(experiment.status)),
+        ("Metric", f"{session.metric.name} {'nan' if experiment.value is None else repr(experiment.value)}"),
+        *(("Measurement", _measurement(session.metric, m)) for m in experiment.measurements),
+        ("Reason", one_line(experiment.reason)),
+        ("Harness", experiment.harness),
+        ("Platform", _json(dict(experiment.platform))),
+        ("Researcher", one_line(experiment.researcher)),
+    ]
+    return [f"{PREFIX}{key}: {value}" for key, value in rows if value]
+
+
+def _indented(text: str) -> str:
+    """Free text that cannot be mistaken for a trailer, whatever it holds."""
+    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
+    return "\n".join(("    " + line).rstrip() for line in kept.strip().splitlines())
+
+
+def experiment_message(session: Session, experiment: Experiment) -> str:
+    """The message of the experiment's own commit: the change, why, how it crashed, and the trailers."""
+    rationale = "\n".join(line.rstrip() for line in experiment.rationale.strip().splitlines())
+    tracebacks = [_indented(m.traceback) for m in experiment.measurements if m.traceback]
+    if _TRAILER.search(rationale) or any(_TRAILER.match(line) for line in rationale.splitlines()):
+        rationale = _indented(rationale)
+    trailers = "\n".join(_trailers(session, experiment))
+    parts = [one_line(experiment.description) or "(no description)", rationale, *tracebacks, trailers]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def record_message(session: Session, experiment: Experiment) -> str:
+    """The message of the record that carries an experiment into the notebook."""
+    subject = f"{experiment.number:04d} {experiment.status}: {one_line(experiment.description)}"
+    return "\n".join([subject, "", f"{PREFIX}Record: experiment", *_trailers(session, experiment)]) + "\n"
+
+
+def session_message(session: Session) -> str:
+    """The message of the record that opens a notebook."""
+    fields = dataclasses.asdict(session)
+    subject = f"session {session.name}: {session.metric.name} ({session.metric.direction}), {session.budget:g} s a run"
+    return "\n".join([subject, "", f"{PREFIX}Record: session", f"{PREFIX}Session: {_json(fields)}"]) + "\n"
+
+
+def parse(message: str) -> dict[str, list[str]]:
+    """The trailers of a message: the `Autoresearch-` lines (without the prefix) of its last paragraph, in order."""
+    found: dict[str, list[str]] = {}
+    for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
+        match = _TRAILER.match(line)
+        if match:
+            found.setdefault(match[1].removeprefix(PREFIX), []).append(match[2])
+    return found
+
+
+def read_session(message: str) -> Session:
+    """The session that an opening record describes. Raises ValueError or KeyError where it is none; extra keys are ignored."""
+    fields: dict[str, Any] = json.loads(parse(message)["Session"][0])
+    known = {f.name for f in dataclasses.fields(Session)}
+    fields = {k: v for k, v in fields.items() if k in known}
+    fields["metric"] = Metric(**fields["metric"])
+    fields["editable"] = tuple(fields["editable"])
+    return Session(**fields)
+
+
+@functools.lru_cache(maxsize=64)
+def _platform(text: str) -> Mapping[str, Figure]:
+    platform: dict[str, Figure] = json.loads(text)
+    return platform
+
+
+def _read_measurement(metric: str, text: str) -> Measurement:
+    fields: dict[str, Any] = json.loads(text)
+    figures = {k: v for k, v in fields.items() if k not in _OWN_KEYS and k != metric}
+    return Measurement(fields.get(metric), fields["seed"], figures, fields.get("channel", ""), fields.get("crash", ""))
+
+
+def read_experiment(message: str) -> Experiment:
+    """The experiment that a record or an experiment's commit describes, without its place in git.
+
+    Raises ValueError, KeyError or IndexError where the message is none of ours.
+    """
+    found = parse(message)
+    metric, _, value = found["Metric"][0].partition(" ")
+    subject = message.partition("\n")[0]
+    status = Status(found["Status"][0])
+    number = int(found["Experiment"][0].rpartition("/")[2])
+    return Experiment(
+        number=number,
+        status=status,
+        description=subject.removeprefix(f"{number:04d} {status}: "),
+        value=None if value == "nan" else float(value),
+        measurements=tuple(_read_measurement(metric, text) for text in found.get("Measurement", [])),
+        reason="".join(found.get("Reason", [])[:1]),
+        researcher="".join(found.get("Researcher", [])[:1]),
+        harness="".join(found.get("Harness", [])[:1]),
+        platform=_platform(found["Platform"][0]) if "Platform" in found else {},
+    )

@@ -1,0 +1,1 @@
+"""The keep-or-discard loop: who proposes, who decides, and how noisy the metric is."""

@@ -1,0 +1,69 @@
+"""Keep, discard or measure again. Pure.
+
+`strict` is upstream's rule: better is kept, equal is discarded. `confirmed` keeps a gain above the noise at once; a
+smaller one is measured again with another seed before it may advance the branch, and the number that is kept is the
+confirming one: the first was picked because it looked good. Runs are compared with the incumbent's run of the same seed
+where there is one, which takes the seed's own luck out of the difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoresearch_git.experiment import Experiment, Measurement, Metric, Status, Verdict
+from autoresearch_git.research.noise import Noise
+
+
+@dataclass(frozen=True)
+class MeasureAgain:
+    """The judge wants one more run, with this seed."""
+
+    seed: int
+    reason: str
+
+
+def first_seed(incumbent: Experiment) -> int:
+    """The seed to try a candidate with: the one that gave the incumbent its number."""
+    runs = incumbent.measurements
+    return (runs[0] if incumbent.status is Status.BASELINE else runs[-1]).seed
+
+
+def judge_baseline(measurements: Sequence[Measurement], runs: int) -> Verdict | MeasureAgain:
+    """The baseline is measured `runs` times; its number is the mean. A crash is a crash."""
+    crash = next((m.crash for m in measurements if m.crash), "")
+    if crash:
+        return Verdict(Status.CRASH, None, crash)
+    if len(measurements) < runs:
+        return MeasureAgain(measurements[-1].seed + 1, f"baseline run {len(measurements) + 1} of {runs}")
+    values = [m.value for m in measurements if m.value is not None]
+    return Verdict(Status.BASELINE, math.fsum(values) / len(values), f"mean of {len(values)} runs")
+
+
+def judge(
+    rule: str, metric: Metric, incumbent: Experiment, measurements: Sequence[Measurement], noise: Noise
+) -> Verdict | MeasureAgain:
+    """The verdict on a candidate after one or two runs; `incumbent` is what it was tried on."""
+    last = measurements[-1]
+    if last.value is None:
+        return Verdict(Status.CRASH, None, last.crash)
+    gain = metric.gain(last.value, _reference(incumbent, last.seed))
+    if gain <= 0:
+        again = f" on seed {last.seed}, the second run" if len(measurements) > 1 else ""
+        return Verdict(Status.DISCARD, last.value, f"{-gain:.6g} worse{again}" if gain else f"no better{again}")
+    if rule == "strict":
+        return Verdict(Status.KEEP, last.value, f"{gain:.6g} better")
+    if len(measurements) > 1:
+        return Verdict(Status.KEEP, last.value, f"{gain:.6g} better on seed {last.seed}, the confirming run")
+    if gain >= noise.floor:
+        return Verdict(Status.KEEP, last.value, f"{gain:.6g} better, above the noise of {noise.floor:.2g}")
+    floor = "not known yet" if math.isinf(noise.floor) else f"{noise.floor:.2g}"
+    return MeasureAgain(last.seed + 1, f"{gain:.6g} better; the noise is {floor}")
+
+
+def _reference(incumbent: Experiment, seed: int) -> float:
+    same = [m.value for m in incumbent.measurements if m.seed == seed and m.value is not None]
+    value = same[-1] if same else incumbent.value
+    assert value is not None
+    return value

@@ -1,0 +1,48 @@
+"""How much the metric moves on its own.
+
+The standard deviation of single runs is pooled over every experiment that was measured with several seeds: the baseline
+first, later every confirmed or refuted gain. It starts with one or two degrees of freedom, so the threshold that a gain
+must pass uses Student's t instead of pretending that the deviation is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoresearch_git.experiment import Experiment
+
+# 95 % quantiles of Student's t by degrees of freedom; beyond the table the value of the last smaller entry is used.
+_T95 = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860, 10: 1.812, 15: 1.753, 30: 1.697,
+        100: 1.660}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Noise:
+    """`sd` is the pooled standard deviation of one run, in the metric's unit; `degrees` how many differences it rests on."""
+
+    sd: float
+    degrees: int
+
+    @property
+    def floor(self) -> float:
+        """The gain of one run over another that noise alone exceeds in one of twenty cases; infinite while unmeasured.
+
+        t₀.₉₅(degrees) · √2 · sd: the one-sided prediction bound for the difference of two single runs.
+        """
+        if self.degrees == 0:
+            return math.inf
+        quantile = _T95[max(d for d in _T95 if d <= self.degrees)]
+        return quantile * math.sqrt(2) * self.sd
+
+
+def measured_noise(experiments: Iterable[Experiment]) -> Noise:
+    squares, degrees = 0.0, 0
+    for experiment in experiments:
+        values = [m.value for m in experiment.measurements if m.value is not None]
+        if len(values) > 1:
+            mean = math.fsum(values) / len(values)
+            squares += math.fsum((v - mean) ** 2 for v in values)
+            degrees += len(values) - 1
+    return Noise(math.sqrt(squares / degrees) if degrees else 0.0, degrees)

@@ -1,0 +1,225 @@
+"""The researcher that needs no key: one constant at a time, around the incumbent.
+
+Each module-level constant of the editable file can be moved up or down on the scale that suits it (a batch doubles, a
+learning rate changes by a factor, a ratio by a tenth). A direction that was kept is tried again first; one that failed
+is tried later and in finer steps; a value that was tried is never tried again. It keeps no state: what it knows is read
+from the descriptions in the ledger, `NAME old → new`. `bench/sweep.py` compares it with Optuna's TPE.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoresearch_git.experiment import Experiment, Proposal, Status
+from autoresearch_git.research import constants
+from autoresearch_git.research.constants import Constant, Reading
+from autoresearch_git.research.researchers import NoProposal, View
+
+# Constants that do not change what is learned, or that only say how the run is reported.
+_LEFT_ALONE = re.compile(r"SEED|FLOPS|PEAK|VERBOSE|DEBUG|VERSION|PATH|DIR$|FILE|URL|EVAL|BUDGET|TIMEOUT|VOCAB|SEQ_LEN|DEVICE|DTYPE|THREADS|EPS$")
+# May be moved along where an assert ties it to the one that is tried.
+_FOLLOWS = re.compile(r"DEVICE_BATCH|MICRO_BATCH|ACCUM")
+# What usually matters, first: from the kept experiments of published sessions.
+_PRIOR = ((r"TOTAL_BATCH|BATCH_SIZE", 1.0), (r"_LR$|LEARNING_RATE", 0.9), (r"DEPTH|LAYERS|ASPECT", 0.75), (r"WARMDOWN|FINAL_LR", 0.75),
+          (r"PATTERN|WINDOW", 0.6), (r"ROPE|INIT|LAMBDA", 0.6), (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5))  # fmt: skip
+_TRIED = re.compile(r"([A-Z][A-Z0-9_]*) (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+?) → (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+)")
+_FINEST = 0.2  # of the first step; below that a value is as good as tried
+
+
+@dataclass
+class _Arm:
+    """One direction of one constant: how large its next step is, and how promising it looks."""
+
+    name: str
+    up: bool
+    step: float = 1.0
+    score: float = 1.0
+
+
+@dataclass
+class _Memory:
+    """What the ledger says of each constant."""
+
+    tried: dict[str, list[Any]] = field(default_factory=dict)
+    arms: dict[tuple[str, bool], _Arm] = field(default_factory=dict)
+
+
+class Sweep:
+    name = "sweep"
+
+    def propose(self, view: View) -> Proposal:
+        path = next((p for p in view.session.editable if p.endswith(".py") and p in view.files), None)
+        if path is None:
+            raise NoProposal("sweep needs a Python file among the editable ones", exhausted=True)
+        facts = {name.upper(): value for name, value in view.facts.items() if isinstance(value, str)}
+        modules = {p.removesuffix(".py").replace("/", "."): text for p, text in view.context.items() if p.endswith(".py")}
+        reading = constants.read(view.files[path], facts, modules)
+        memory = remember(view.experiments)
+        order = random.Random(f"{view.session.seed} {len(view.experiments)}")
+        for arm in _arms(reading, memory, order):
+            for sources in _steps(reading, arm, memory):
+                text = constants.replace(view.files[path], reading.constants, sources)
+                after = constants.read(text, facts, modules)
+                if set(after.violations) - set(reading.violations):
+                    followed = _follow(view.files[path], reading, sources, facts, modules)
+                    if followed is None:
+                        continue
+                    sources, text = followed
+                changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
+                return Proposal(", ".join(changes), {path: text}, _why(arm, memory), self.name)
+        raise NoProposal("every constant has been tried in every direction", exhausted=True)
+
+
+def remember(experiments: Sequence[Experiment]) -> _Memory:
+    """Read the ledger: what each constant was set to, and what came of moving it that way."""
+    memory = _Memory()
+    for experiment in experiments:
+        for index, (name, old, new) in enumerate(_TRIED.findall(experiment.description)):
+            before, after = _value(old), _value(new)
+            memory.tried.setdefault(name, []).extend((before, after))
+            if index == 0 and before is not None and after is not None:
+                _learn(memory, name, _order(after) > _order(before), experiment.status)
+    return memory
+
+
+def _learn(memory: _Memory, name: str, up: bool, status: Status) -> None:
+    arm = memory.arms.setdefault((name, up), _Arm(name, up))
+    back = memory.arms.setdefault((name, not up), _Arm(name, not up))
+    if status is Status.KEEP:
+        arm.score = 2.0
+        back.score *= 0.3  # what was just left behind
+    elif status is Status.CRASH:
+        arm.score *= 0.1
+        arm.step *= 0.5
+    else:
+        arm.score = min(arm.score, 1.0) * 0.35
+        arm.step *= 0.5
+
+
+def _arms(reading: Reading, memory: _Memory, order: random.Random) -> Iterator[_Arm]:
+    """Directions, the most promising first; equals in an order that the session's seed decides."""
+    ranked = []
+    for name, constant in sorted(reading.constants.items()):
+        if _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
+            continue
+        prior = next((weight for pattern, weight in _PRIOR if re.search(pattern, name)), 0.4)
+        for up in (True, False):
+            arm = memory.arms.get((name, up), _Arm(name, up))
+            ranked.append((prior * arm.score * order.uniform(0.75, 1.0), arm))
+    for _, arm in sorted(ranked, key=lambda pair: -pair[0]):
+        yield arm
+
+
+def _steps(reading: Reading, arm: _Arm, memory: _Memory) -> Iterator[dict[str, str]]:
+    """New source text for the arm's constant, the step getting finer until a value is new."""
+    constant = reading.constants[arm.name]
+    tried = [*memory.tried.get(arm.name, []), constant.value]
+    step = arm.step
+    while step >= _FINEST:
+        for source in moved(constant, arm.up, step):
+            value = _value(source)
+            if value is not None and not any(_same(value, other) for other in tried):
+                yield {arm.name: source}
+                return
+        step *= 0.6
+
+
+def moved(constant: Constant, up: bool, step: float) -> Iterator[str]:
+    """Source text of the value moved by about `step` (1 is the first, coarse one)."""
+    value, name = constant.value, constant.name
+    if isinstance(value, bool):
+        yield str(not value)
+    elif isinstance(value, str):
+        yield from (f'"{s}"' for s in _patterns(value, up))
+    elif isinstance(value, tuple):
+        for i, element in enumerate(value):
+            if isinstance(element, (int, float)) and not isinstance(element, bool):
+                for text in _number(name, element, up, step):
+                    yield "(" + ", ".join(text if j == i else repr(e) for j, e in enumerate(value)) + ")"
+    elif "**" in constant.source and value > 0 and math.log2(value).is_integer():
+        exponent = int(math.log2(value)) + (1 if up else -1)
+        if exponent > 0 and step > 0.5:
+            yield f"2**{exponent}"
+    else:
+        yield from _number(name, value, up, step)
+
+
+def _patterns(value: str, up: bool) -> Iterator[str]:
+    """A layer pattern such as SSSL: one more, or one fewer, of its repeated letter."""
+    if re.fullmatch(r"[A-Z]{1,12}", value) and len(set(value)) <= 3:
+        letter = value[0]
+        if up:
+            yield letter + value
+        elif len(value) > 1:
+            yield value[1:]
+
+
+def _number(name: str, value: float, up: bool, step: float) -> Iterator[str]:
+    if isinstance(value, int):
+        if value >= 32 and math.log2(value).is_integer():
+            yield str(value * 2 if up else value // 2)
+        else:
+            yield str(max(1, value + (1 if up else -1) * max(1, round(abs(value) * 0.25 * step))))
+    elif re.search(r"BETA|MOMENTUM", name) and 0 < value < 1:  # what matters is the distance to one
+        distance = (1 - value) * (1 + 0.6 * step) ** (-1 if up else 1)
+        if distance < 1:
+            yield _plain(1 - distance, 3)
+    elif re.search(r"RATIO|FRAC|PROB|DROPOUT", name) and 0 <= value <= 1:
+        new = value + (0.15 if up else -0.15) * step if value >= 0.15 or up else value * 0.5
+        if 0 <= new <= 1:
+            yield _plain(new, 2)
+    elif value == 0:
+        if up:
+            yield _plain(0.01 * step, 1)
+    else:
+        yield _plain(value * (1 + 0.5 * step) ** (1 if up else -1), 2)
+
+
+def _plain(value: float, digits: int) -> str:
+    return repr(float(f"{value:.{digits}g}"))
+
+
+def _follow(
+    text: str, reading: Reading, sources: Mapping[str, str], facts: Mapping[str, Any], modules: Mapping[str, str]
+) -> tuple[dict[str, str], str] | None:
+    """Halve or double one tied constant until the file's asserts hold again."""
+    for name, constant in reading.constants.items():
+        if not (_FOLLOWS.search(name) and isinstance(constant.value, int)) or name in sources:
+            continue
+        for factor in (0.5, 2, 0.25, 4, 0.125, 8):
+            value = int(constant.value * factor)
+            both = {**sources, name: str(value)}
+            changed = constants.replace(text, reading.constants, both)
+            if value >= 1 and not set(constants.read(changed, facts, modules).violations) - set(reading.violations):
+                return both, changed
+    return None
+
+
+def _value(source: str) -> Any:
+    found = constants.read(f"X = {source}", {}).constants.get("X") if source.strip() else None
+    return None if found is None else found.value
+
+
+def _order(value: Any) -> Any:
+    """A number that says which of two values of a constant is the larger one."""
+    if isinstance(value, str):
+        return len(value)
+    return sum(value) if isinstance(value, tuple) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return math.isclose(a, b, rel_tol=0.02)
+    return bool(a == b)
+
+
+def _why(arm: _Arm, memory: _Memory) -> str:
+    way = "up" if arm.up else "down"
+    if (arm.name, arm.up) not in memory.arms:
+        return f"{arm.name} was not moved {way} yet."
+    return f"Moving {arm.name} {way} helped before." if arm.score > 1 else f"A finer step of {arm.name} {way}."

@@ -1,0 +1,52 @@
+"""What is refused before it costs a run: a change outside the editable files, of nothing, of only a seed, or one that
+does not parse. Pure."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+
+from autoresearch_git.experiment import Proposal
+
+SIZE_LIMIT = 256 * 1024  # bytes of one file
+
+
+def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, ...]) -> str:
+    """Why the proposal is refused, in one line; empty where it may run. `before` are the incumbent's editable files."""
+    outside = sorted(set(proposal.files) - set(editable))
+    if outside:
+        return f"it changes {', '.join(outside)}, which no experiment may"
+    changed = {path: text for path, text in proposal.files.items() if text != before.get(path)}
+    if not changed:
+        return "it changes nothing"
+    for path, text in changed.items():
+        if len(text.encode(errors="replace")) > SIZE_LIMIT or "\0" in text:
+            return f"{path} is larger than {SIZE_LIMIT >> 10} KiB or no text"
+        if path.endswith(".py"):
+            try:
+                ast.parse(text)
+            except (SyntaxError, ValueError) as error:
+                return f"{path} does not parse: {error}"
+    if all(path.endswith(".py") for path in changed):
+        codes = [(_code(before.get(path, "")), _code(text)) for path, text in changed.items()]
+        if all(old == new for old, new in codes):
+            return "it changes no code"
+        if all(_without_seeds(old) == _without_seeds(new) for old, new in codes):
+            return "it changes only a seed, and luck is no finding"
+    return ""
+
+
+def _code(text: str) -> str:
+    """The code without comments and formatting."""
+    try:
+        return ast.dump(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _without_seeds(dump: str) -> str:
+    """An `ast.dump` in which the integers that seed something are blanked."""
+    called = re.sub(r"((?:attr|id)='\w*seed\w*'[^\[\]]*args=\[)Constant\(value=\d+\)", r"\1SEED", dump, flags=re.IGNORECASE)
+    return re.sub(r"(Name\(id='\w*seed\w*', ctx=Store\(\)\)\], value=)Constant\(value=\d+\)", r"\1SEED", called,
+                  flags=re.IGNORECASE)  # fmt: skip
