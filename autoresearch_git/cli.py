@@ -112,9 +112,10 @@ def run(arguments: list[str]) -> int:
     except AutoresearchError as error:
         _tell(error.message, error.hint)
         return 1
-    except click.ClickException as error:
-        error.show()
-        return 2 if isinstance(error, click.UsageError) else 1
+    except click.UsageError as error:
+        # `-h`, as git turns `--help` into a man page.
+        _tell(error.format_message(), f"{error.ctx.command_path if error.ctx else 'git autoresearch'} -h")
+        return 2
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:  # `git autoresearch log | head`

@@ -67,8 +67,8 @@ class Measurement:
 
     @property
     def memory_gb(self) -> float:
-        """Peak memory in GiB as the run reported it (`peak_vram_mb`, in MiB); 0 where it said nothing."""
-        megabytes = self.figures.get("peak_vram_mb")
+        """Peak memory in GiB: the device's as the run reported it (`peak_vram_mb`, MiB), or else the process's own."""
+        megabytes = self.figures.get("peak_vram_mb") or self.figures.get("peak_rss_mb")
         return float(megabytes) / 1024 if isinstance(megabytes, (int, float)) else 0.0
 
 

@@ -1,0 +1,138 @@
+"""A hermetic world for every test: a home of its own, no configuration of ours, real git and the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(sys.executable).parent
+
+BENCH = """\
+import os, time
+from solver import ALPHA, N
+seed = int(os.environ["AUTORESEARCH_SEED"])
+time.sleep(float(os.environ.get("BENCH_SLEEP", "0")))
+print("score:", round(1 - (ALPHA - 0.6) ** 2 - 0.01 * (N - 7) ** 2, 6))
+"""
+SOLVER = "ALPHA = 0.3  # step\nN = 5\n"
+
+
+@pytest.fixture(autouse=True)
+def hermetic_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the home, the settings or the git configuration of whoever runs it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "ANTHROPIC_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n"
+    )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command: what a user saw."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class World:
+    """A repository and the command, as a user has them."""
+
+    root: Path
+
+    def git(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, input=stdin)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.rstrip("\n")
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ran:
+        """`git autoresearch <arguments>` to its end."""
+        done = subprocess.run(["git", "autoresearch", *arguments], cwd=cwd or self.root, capture_output=True, text=True,
+                              env={**os.environ, **(env or {})}, timeout=300)  # fmt: skip
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: str, env: dict[str, str] | None = None) -> str:
+        ran = self.run(*arguments, env=env)
+        assert ran.code == 0, f"{ran.out}\n{ran.err}"
+        return ran.out
+
+    def popen(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """The command itself, left running, in a process group of its own as a terminal would give it."""
+        return subprocess.Popen(["git-autoresearch", *arguments], cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, env={**os.environ, **(env or {})}, start_new_session=True)  # fmt: skip
+
+    def write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text)
+
+    def commit(self, files: dict[str, str], message: str = "base") -> str:
+        self.write(files)
+        self.git("add", "-A", "--", *files)
+        self.git("commit", "-qm", message)
+        return self.git("rev-parse", "HEAD")
+
+    def configure(self, **settings: str) -> None:
+        for name, value in settings.items():
+            self.git("config", f"autoresearch.{name.replace('_', '-')}", value)
+
+    def experiments(self, session: str = "") -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.ok("log", "--json", *([session] if session else [])).splitlines()]
+
+    def folder(self, session: str = "cpu/t") -> Path:
+        return self.root / ".git" / "autoresearch" / session
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def marked_processes(marker: Path) -> list[int]:
+    """Processes that carry a session's mark in their environment: the runs that it started."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"AUTORESEARCH_SESSION={marker}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> World:
+    """A repository without commits."""
+    root = tmp_path / "repo"
+    root.mkdir()
+    world = World(root)
+    world.git("init", "-q")
+    return world
+
+
+@pytest.fixture
+def toy(empty: World) -> World:
+    """A repository with a deterministic score to raise, researched in a tenth of a second a run."""
+    empty.commit({"solver.py": SOLVER, "bench.py": BENCH, "README.md": "toy\n", ".gitignore": "__pycache__/\n"})
+    empty.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    return empty
