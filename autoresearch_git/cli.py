@@ -105,7 +105,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     try:
-        result = cli.main(arguments, prog_name="git autoresearch", standalone_mode=False,
+        result = cli.main(arguments or ["-h"], prog_name="git autoresearch", standalone_mode=False,
                           complete_var="_GIT_AUTORESEARCH_COMPLETE")  # fmt: skip
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

@@ -21,7 +21,7 @@ from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, choose_session, free_tag
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.loop import Limits, Loop
-from autoresearch_git.research.researchers import make
+from autoresearch_git.research.researchers import Researcher, make
 
 _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
 
@@ -52,6 +52,7 @@ def command(tag: str | None, base: str | None, resume: bool, dry_run: bool, as_j
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, {"run": run_, **options})
+    researcher = make(settings.researcher)
     if resume:
         _refuse_fixed({"run": run_, **options}, base)
         live = LiveSession.resume(repository, choose_session(repository, tag))
@@ -62,7 +63,7 @@ def command(tag: str | None, base: str | None, resume: bool, dry_run: bool, as_j
             return
         live = LiveSession.create(repository, session)
     try:
-        _research(live, settings, as_json, new=not resume)
+        _research(live, researcher, settings, as_json, new=not resume)
     finally:
         live.close()
 
@@ -112,7 +113,7 @@ def _show_plan(repository: Repository, session: Session, settings: Settings) -> 
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
-def _research(live: LiveSession, settings: Settings, as_json: bool, new: bool) -> None:
+def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_json: bool, new: bool) -> None:
     session = live.session
     stopping = _handle_signals()
     process.end_survivors(str(live.folder))
@@ -121,7 +122,7 @@ def _research(live: LiveSession, settings: Settings, as_json: bool, new: bool) -
     done_before = len(live.book.experiments)
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
-        loop = Loop(live, lab, make(settings.researcher), Limits(settings.experiments, settings.hours), reporter,
+        loop = Loop(live, lab, researcher, Limits(settings.experiments, settings.hours), reporter,
                     lambda: bool(stopping))  # fmt: skip
         try:
             if session.prepare and not live.book.experiments:
@@ -132,7 +133,7 @@ def _research(live: LiveSession, settings: Settings, as_json: bool, new: bool) -
             left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
             reporter.say("stopped; nothing is lost, and what was under way is taken up again.")
             reporter.say(f"to go on:  git autoresearch start --resume --tag {session.tag}{left}")
-            raise
+            raise SystemExit(130) from None  # click would put an empty line below the one that matters
     if as_json:
         click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
         return
