@@ -8,7 +8,6 @@ error: a typing mistake in a budget must not cost a night.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import shutil
@@ -76,6 +75,16 @@ def _paths(text: str) -> tuple[str, ...]:
     return paths
 
 
+def _hours(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+        raise ValueError("a number of hours such as 8 or 0.5")
+    return float(text)
+
+
+def _or_zero(parse: Callable[[str], float]) -> Callable[[str], float]:
+    return lambda text: 0.0 if text.strip() == "0" else parse(text)
+
+
 def _text(text: str) -> str:
     return text.strip()
 
@@ -104,11 +113,11 @@ KEYS = (
     Key("run", "", _command, "command of one experiment; {python} is the interpreter of this tool"),
     Key("prepare", "", _text, "command that is run once in the worktree before the baseline"),
     Key("budget", "300", seconds, "training time of one run, told to it in AUTORESEARCH_BUDGET"),
-    Key("timeout", "0", lambda text: 0.0 if text == "0" else seconds(text), "time after which a run is killed; 0: 2 × budget, 600 s at least"),
+    Key("timeout", "0", _or_zero(seconds), "time after which a run is killed; 0: 2 × budget, 600 s at least"),
     Key("editable", "train.py", _paths, "the only files that an experiment may change"),
     Key("researcher", "sweep", _text, "who proposes"),
     Key("experiments", "0", _count(0), "experiments after which a start ends; 0: no limit"),
-    Key("hours", "0", lambda text: float(_hours(text)), "hours after which a start ends; 0: no limit"),
+    Key("hours", "0", _or_zero(_hours), "hours after which a start ends; 0: no limit"),
     Key("baseline-runs", "2", _count(1), "runs of the baseline, which also measure the noise"),
     Key("judge", "confirmed", _choice("confirmed", "strict"), "confirmed: gains within the noise are measured again"),
     Key("seed", "42", _count(0), "seed of the first run, told to it in AUTORESEARCH_SEED"),
@@ -116,13 +125,6 @@ KEYS = (
     Key("branch-prefix", "exp", _branch_part, "branches are <prefix>/<platform>/<tag>"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
-
-
-def _hours(text: str) -> float:
-    value = float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()) else math.nan
-    if math.isnan(value):
-        raise ValueError("a number of hours such as 8 or 0.5")
-    return value
 
 
 @dataclass(frozen=True)

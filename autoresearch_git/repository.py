@@ -19,10 +19,20 @@ import git
 from autoresearch_git.errors import AutoresearchError
 
 # git exports these to its subcommands and hooks; inherited, they would redirect our calls to another repository.
-_REPOSITORY_VARIABLES = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_DIR GIT_GRAFT_FILE GIT_IMPLICIT_WORK_TREE GIT_INDEX_FILE "
-    "GIT_NAMESPACE GIT_OBJECT_DIRECTORY GIT_PREFIX GIT_QUARANTINE_PATH GIT_SHALLOW_FILE GIT_WORK_TREE"
-).split()
+_REPOSITORY_VARIABLES = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+]
 
 _ALWAYS = (
     "core.hooksPath=/dev/null",  # nobody's hook runs because of us
@@ -156,7 +166,12 @@ class Repository:
         """(key below `section`, value, where it stands) of every `git config` entry, in git's order of precedence."""
         try:
             text = self._git.config(
-                "--null", "--show-scope", "--show-origin", "--get-regexp", rf"^{section}\.", strip_newline_in_stdout=False
+                "--null",
+                "--show-scope",
+                "--show-origin",
+                "--get-regexp",
+                rf"^{section}\.",
+                strip_newline_in_stdout=False,
             )
         except git.GitCommandError as error:
             if error.status == 1:  # no such entry
@@ -277,9 +292,7 @@ class Repository:
 
     def update_refs(self, changes: Sequence[RefChange], reason: str) -> None:
         """Move all the refs, or none. Raises RefMovedError where one is not where `old` says."""
-        verbs = [
-            f"create {c.name}\0{c.new}\0" if c.old is None else f"update {c.name}\0{c.new}\0{c.old}\0" for c in changes
-        ]
+        verbs = [f"create {c.name}\0{c.new}\0" if c.old is None else f"update {c.name}\0{c.new}\0{c.old}\0" for c in changes]
         script = "start\0" + "".join(verbs) + "prepare\0commit\0"
         try:
             self._call("update_ref", "-m", f"autoresearch: {reason}", "--stdin", "-z", stdin=script.encode())

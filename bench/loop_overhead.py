@@ -53,7 +53,9 @@ def fill_notebook(root: Path, records: int) -> None:
     def commit(mark: int, message: str, first: str, second: str, ref: str) -> None:
         text = message.encode()
         out.append(f"commit {ref}\nmark :{mark}\ncommitter {who}\ndata {len(text)}\n".encode() + text + b"\n")
-        out.append("".join(f"{word} {commitish}\n" for word, commitish in (("from", first), ("merge", second)) if commitish).encode())
+        out.append(
+            "".join(f"{word} {commitish}\n" for word, commitish in (("from", first), ("merge", second)) if commitish).encode()
+        )
 
     scratch, book = "refs/bench/experiment", session.notebook
     commit(1, trailers.session_message(session), "", "", book)

@@ -97,7 +97,14 @@ def sweep(seed: int) -> Propose:
     session = Session("cpu", "bench", "0" * 40, BPB, "", ("train.py",), 20, 600, seed=seed)
 
     def propose(experiments: tuple[Experiment, ...], text: str) -> tuple[str, str] | None:
-        view = View(session, experiments, {"train.py": text}, {"prepare.py": MODULES["prepare"]}, {"device_class": "cpu"}, measured_noise(()))
+        view = View(
+            session,
+            experiments,
+            {"train.py": text},
+            {"prepare.py": MODULES["prepare"]},
+            {"device_class": "cpu"},
+            measured_noise(()),
+        )
         try:
             proposal = Sweep().propose(view)
         except NoProposal:

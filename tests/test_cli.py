@@ -24,7 +24,9 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
     loaded = set(done.stderr.split())
     assert "autoresearch_git.cli" in loaded
     assert loaded & HEAVY == set()
-    assert not any(name.startswith("autoresearch_git.") and name not in ("autoresearch_git.cli", "autoresearch_git.errors") for name in loaded)
+    assert not any(
+        name.startswith("autoresearch_git.") and name not in ("autoresearch_git.cli", "autoresearch_git.errors") for name in loaded
+    )
 
 
 def test_help_groups_the_commands_and_shows_examples(empty: World) -> None:
@@ -70,7 +72,10 @@ def test_a_mistake_gets_two_lines(toy: World, arguments: list[str], code: int, f
 def test_outside_a_repository(tmp_path: Path, empty: World) -> None:
     ran = empty.run("start", cwd=tmp_path)
     assert ran.code == 1
-    assert ran.err.splitlines() == [f"error: {tmp_path} is not in a git repository", "  try: cd into one, or make one: git init"]
+    assert ran.err.splitlines() == [
+        f"error: {tmp_path} is not in a git repository",
+        "  try: cd into one, or make one: git init",
+    ]
 
 
 def test_a_bug_of_ours_is_3_with_a_log(tmp_path: Path) -> None:
@@ -101,11 +106,14 @@ def test_init_writes_and_never_overwrites(empty: World) -> None:
     assert out.splitlines() == ["wrote .autoresearch.toml", "wrote train.py", "wrote prepare.py", "wrote program.md"]
     top = Path(__file__).parent.parent
     assert (empty.root / "train.py").read_bytes() == (top / "train.py").read_bytes()
-    assert "prepare = \"{python} prepare.py\"" in (empty.root / ".autoresearch.toml").read_text()
+    assert 'prepare = "{python} prepare.py"' in (empty.root / ".autoresearch.toml").read_text()
     (empty.root / "train.py").write_text("mine")
     (empty.root / "prepare.py").unlink()
     ran = empty.run("init")
-    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: .autoresearch.toml, train.py, program.md exists already; nothing was written")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        1,
+        "error: .autoresearch.toml, train.py, program.md exists already; nothing was written",
+    )
     assert (empty.root / "train.py").read_text() == "mine"
     assert not (empty.root / "prepare.py").exists()
 

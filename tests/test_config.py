@@ -37,7 +37,18 @@ def test_git_dash_c_reaches_us(toy: World) -> None:
 
 def test_every_setting_is_listed(empty: World) -> None:
     listed = [line.split()[0] for line in empty.ok("config").splitlines()]
-    wanted = {"metric", "direction", "run", "budget", "timeout", "editable", "researcher", "experiments", "platform", "branch-prefix"}
+    wanted = {
+        "metric",
+        "direction",
+        "run",
+        "budget",
+        "timeout",
+        "editable",
+        "researcher",
+        "experiments",
+        "platform",
+        "branch-prefix",
+    }
     assert wanted <= set(listed)
 
 

@@ -76,8 +76,12 @@ def test_a_run_that_was_paid_for_is_not_paid_again(toy: World) -> None:
     home = Path(os.environ["HOME"])
     (home / "slow").touch()
     process = toy.popen("start", "--tag", "t", "--experiments", "20")
-    wait_for(lambda: (home / "calls").exists() and any(
-        line.endswith(" 43") and not line.startswith("0.3 ") for line in (home / "calls").read_text().splitlines()))
+    wait_for(
+        lambda: (
+            (home / "calls").exists()
+            and any(line.endswith(" 43") and not line.startswith("0.3 ") for line in (home / "calls").read_text().splitlines())
+        )
+    )
     process.send_signal(signal.SIGKILL)
     process.communicate()
     inflight = json.loads((toy.folder() / "inflight.json").read_text())
@@ -177,7 +181,15 @@ def test_the_checkout_is_bit_for_bit_the_same(toy: World) -> None:
     trap = toy.root / "hook-ran"
     hooks = toy.root / "hooks"
     hooks.mkdir()
-    names = ["post-checkout", "pre-commit", "commit-msg", "post-commit", "reference-transaction", "pre-auto-gc", "post-index-change"]
+    names = [
+        "post-checkout",
+        "pre-commit",
+        "commit-msg",
+        "post-commit",
+        "reference-transaction",
+        "pre-auto-gc",
+        "post-index-change",
+    ]
     toy.commit({"solver.py": "ALPHA = 0.4\nN = 5\n"}, "second")
     toy.git("checkout", "-q", "-b", "topic", "HEAD~1")
     toy.commit({"solver.py": "ALPHA = 0.5\nN = 5\n"}, "conflicting")
@@ -242,14 +254,19 @@ def test_git_environment_of_a_caller_does_not_lead_astray(toy: World, tmp_path: 
 
 def test_no_commits_yet(empty: World) -> None:
     ran = empty.run("start")
-    assert (ran.code, ran.err) == (1, "error: this repository has no commits yet\n  try: git add -A && git commit -m 'first commit'\n")
+    assert (ran.code, ran.err) == (
+        1,
+        "error: this repository has no commits yet\n  try: git add -A && git commit -m 'first commit'\n",
+    )
 
 
 def test_missing_train_py(empty: World) -> None:
     sha = empty.commit({"README.md": "x\n"})
     ran = empty.run("start", "--tag", "t")
     assert ran.code == 1
-    assert ran.err.startswith(f"error: train.py, which experiments would change, is not in commit {sha[:7]}\n  try: git autoresearch init")
+    assert ran.err.startswith(
+        f"error: train.py, which experiments would change, is not in commit {sha[:7]}\n  try: git autoresearch init"
+    )
     assert empty.git("for-each-ref", "refs/autoresearch") == ""
 
 

@@ -41,7 +41,10 @@ def test_what_is_no_number_is_a_crash_with_a_reason(output: str, crash: str) -> 
     assert (found.value, found.crash) == (None, crash)
 
 
-@pytest.mark.parametrize(("text", "value"), [("score: 0.83", 0.83), ("score:   1,024", 1024), ("score: 93.5%", 93.5), ("score: -1e-3", -0.001)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("score: 0.83", 0.83), ("score:   1,024", 1024), ("score: 93.5%", 93.5), ("score: -1e-3", -0.001)],
+)
 def test_one_metric_line_is_enough(text: str, value: float) -> None:
     assert outcome.parse_summary(f"hello\n{text}\nbye\n", "score").value == value
 
@@ -84,7 +87,7 @@ def test_the_last_traceback_is_kept_and_its_last_line_is_the_reason() -> None:
              "Traceback (most recent call last):\n  File \"b\"\ntorch.OutOfMemoryError: CUDA out of memory\n"  # fmt: skip
     reason, text = outcome.crash_reason(output, 1)
     assert reason == "exit code 1: torch.OutOfMemoryError: CUDA out of memory"
-    assert text.startswith("Traceback (most recent call last):\n  File \"b\"")
+    assert text.startswith('Traceback (most recent call last):\n  File "b"')
     assert "first" not in text
     assert outcome.crash_reason("x\n", -9)[0] == "killed by signal 9: x"
 
@@ -92,7 +95,13 @@ def test_the_last_traceback_is_kept_and_its_last_line_is_the_reason() -> None:
 def test_progress_is_read_from_a_line_drawn_over_itself() -> None:
     line = "step 00410 (43.0%) | loss: 3.141593 | lrm: 1.00 | dt: 315ms | tok/sec: 1,664,406 | mfu: 39.8% | epoch: 1 | remaining: 171s    "
     found = parse_progress(f"Vocab size: 8,192\n\rstep 00409 (42.9%)\r{line}", 12.0)
-    assert (found.step, found.fraction, found.loss, found.tokens_per_second, found.seconds_left) == (410, 0.43, 3.141593, 1664406, 171.0)
+    assert (found.step, found.fraction, found.loss, found.tokens_per_second, found.seconds_left) == (
+        410,
+        0.43,
+        3.141593,
+        1664406,
+        171.0,
+    )
     assert parse_progress("downloading 40% of it\n", 1.0).fraction is None
 
 
@@ -106,7 +115,12 @@ def test_secrets_and_git_variables_do_not_reach_a_run(name: str) -> None:
 
 
 def test_a_token_is_known_by_its_shape_too() -> None:
-    kept = {"TOKENIZERS_PARALLELISM": "false", "KEYBOARD": "us", "http_proxy": "http://proxy:3128", "AUTORESEARCH_CACHE": "/c"}
+    kept = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "KEYBOARD": "us",
+        "http_proxy": "http://proxy:3128",
+        "AUTORESEARCH_CACHE": "/c",
+    }
     secret = {"INNOCENT": "ghp_" + "a" * 36, "http_proxy2": "http://me:pw@proxy:3128", "X": "github_pat_" + "b" * 40}
     assert process.scrubbed({**kept, **secret}) == kept
 
@@ -162,7 +176,12 @@ def test_the_fingerprint_follows_what_the_run_reads_and_nothing_else(toy: World)
     toy.commit({"README.md": "other words\n", "unrelated.py": "x = 1\n", "solver.py": "ALPHA = 0.31\nN = 5\n"})
     assert fingerprint("b") == first
     assert fingerprint("c", "--budget", "9") != first
-    toy.commit({"helper.py": "K = 1\n", "bench.py": "import helper\nfrom solver import ALPHA\nprint('score:', ALPHA * helper.K)\n"})
+    toy.commit(
+        {
+            "helper.py": "K = 1\n",
+            "bench.py": "import helper\nfrom solver import ALPHA\nprint('score:', ALPHA * helper.K)\n",
+        }
+    )
     second = fingerprint("d")
     assert second != first
     toy.commit({"helper.py": "K = 2\n"})

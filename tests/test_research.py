@@ -31,8 +31,16 @@ BASELINE = Experiment(0, Status.BASELINE, "baseline", 1.0, _runs((42, 1.01), (43
         ("confirmed", [(42, 1.01)], Verdict(Status.DISCARD, 1.01, "no better")),
         ("confirmed", [(42, 0.90)], Verdict(Status.KEEP, 0.90, "0.11 better, above the noise of 0.05")),
         ("confirmed", [(42, 1.00)], MeasureAgain(43, "0.01 better; the noise is 0.05")),
-        ("confirmed", [(42, 1.00), (43, 0.98)], Verdict(Status.KEEP, 0.98, "0.01 better on seed 43, the confirming run")),
-        ("confirmed", [(42, 1.00), (43, 0.995)], Verdict(Status.DISCARD, 0.995, "0.005 worse on seed 43, the second run")),
+        (
+            "confirmed",
+            [(42, 1.00), (43, 0.98)],
+            Verdict(Status.KEEP, 0.98, "0.01 better on seed 43, the confirming run"),
+        ),
+        (
+            "confirmed",
+            [(42, 1.00), (43, 0.995)],
+            Verdict(Status.DISCARD, 0.995, "0.005 worse on seed 43, the second run"),
+        ),
         ("confirmed", [(42, 1.00), (43, None)], Verdict(Status.CRASH, None, "out of memory")),
         ("strict", [(42, 1.00)], Verdict(Status.KEEP, 1.00, "0.01 better")),
         ("strict", [(42, 1.01)], Verdict(Status.DISCARD, 1.01, "no better")),
@@ -71,7 +79,10 @@ def test_the_baseline_is_the_mean_of_its_runs() -> None:
 
 
 def test_noise_is_pooled_over_everything_measured_twice() -> None:
-    others = [Experiment(1, Status.KEEP, "x", 1.0, _runs((42, 2.0), (43, 2.2), (44, 2.4))), Experiment(2, Status.KEEP, "y", 1.0, _runs((42, 9.0)))]
+    others = [
+        Experiment(1, Status.KEEP, "x", 1.0, _runs((42, 2.0), (43, 2.2), (44, 2.4))),
+        Experiment(2, Status.KEEP, "y", 1.0, _runs((42, 9.0))),
+    ]
     noise = measured_noise([BASELINE, *others])
     assert noise.degrees == 3
     assert math.isclose(noise.sd, math.sqrt((0.0002 + 0.08) / 3))
@@ -86,12 +97,21 @@ BEFORE = {"train.py": "import torch\nLR = 0.1\nSEED = 42\ntorch.manual_seed(42)\
     ("files", "reason"),
     [
         ({"train.py": BEFORE["train.py"].replace("0.1", "0.2")}, ""),
-        ({"train.py": BEFORE["train.py"].replace("0.1", "0.2"), "prepare.py": "x"}, "it changes prepare.py, which no experiment may"),
+        (
+            {"train.py": BEFORE["train.py"].replace("0.1", "0.2"), "prepare.py": "x"},
+            "it changes prepare.py, which no experiment may",
+        ),
         ({"../x": "y"}, "it changes ../x, which no experiment may"),
         ({"train.py": BEFORE["train.py"]}, "it changes nothing"),
         ({"train.py": BEFORE["train.py"] + "# a comment\n"}, "it changes no code"),
-        ({"train.py": BEFORE["train.py"].replace("manual_seed(42)", "manual_seed(137)")}, "it changes only a seed, and luck is no finding"),
-        ({"train.py": BEFORE["train.py"].replace("SEED = 42", "SEED = 1")}, "it changes only a seed, and luck is no finding"),
+        (
+            {"train.py": BEFORE["train.py"].replace("manual_seed(42)", "manual_seed(137)")},
+            "it changes only a seed, and luck is no finding",
+        ),
+        (
+            {"train.py": BEFORE["train.py"].replace("SEED = 42", "SEED = 1")},
+            "it changes only a seed, and luck is no finding",
+        ),
         ({"train.py": BEFORE["train.py"].replace("42", "7").replace("0.1", "0.3")}, ""),
         ({"train.py": "LR = (\n"}, "train.py does not parse: '(' was never closed (<unknown>, line 1)"),
         ({"train.py": "x = '" + "a" * 300_000 + "'"}, "train.py is larger than 256 KiB or no text"),
@@ -142,7 +162,9 @@ def test_an_edit_changes_the_value_and_no_other_byte() -> None:
 
 def test_asserts_of_the_file_are_evaluated() -> None:
     broken = TRAIN.replace("2**11", "2**10")
-    assert constants.read(broken, {"DEVICE_CLASS": "cpu"}, {"prepare": PREPARE}).violations == ["TOTAL_BATCH_SIZE % tokens_per_fwdbwd == 0"]
+    assert constants.read(broken, {"DEVICE_CLASS": "cpu"}, {"prepare": PREPARE}).violations == [
+        "TOTAL_BATCH_SIZE % tokens_per_fwdbwd == 0"
+    ]
     raising = "A = 3\nif A % 2:\n    raise SystemExit('odd')\n"
     assert constants.read(raising, {}).violations == ["not (A % 2)"]
 

@@ -199,7 +199,7 @@ def test_graph_shows_every_experiment(toy: World) -> None:
         assert f"{str(e['commit'])[:7]} {e['status']} score " in graph
 
 
-@pytest.mark.parametrize("run", ["sh bench.sh", "echo start; cat out.txt", "{python} -c 'print(\"---\"); print(\"score: 0.5\")'"])
+@pytest.mark.parametrize("run", ["sh bench.sh", "echo start; cat out.txt", '{python} -c \'print("---"); print("score: 0.5")\''])
 def test_any_command_can_be_researched(toy: World, run: str) -> None:
     toy.commit({"bench.sh": "echo score: 0.5\n", "out.txt": "noise\nscore:   5e-1\n"})
     toy.configure(run=run)

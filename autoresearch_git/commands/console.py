@@ -60,7 +60,13 @@ def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
         "harness": experiment.harness,
         "platform": dict(experiment.platform),
         "measurements": [
-            {**m.figures, metric.name: m.value, "seed": m.seed, "channel": m.channel, **({"crash": m.crash} if m.crash else {})}
+            {
+                **m.figures,
+                metric.name: m.value,
+                "seed": m.seed,
+                "channel": m.channel,
+                **({"crash": m.crash} if m.crash else {}),
+            }
             for m in experiment.measurements
         ],
     }
@@ -90,7 +96,9 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
     fields = session_fields(session, experiments)
     if fields["baseline"] is None:
         return [f"{session.name}: no baseline yet"]
-    counts = ", ".join(f"{n} {word}" for word, n in zip(("kept", "discarded", "crashed"), fields["experiments"].values(), strict=True))
+    counts = ", ".join(
+        f"{n} {word}" for word, n in zip(("kept", "discarded", "crashed"), fields["experiments"].values(), strict=True)
+    )
     change = delta(session.metric, fields["best"], fields["baseline"])
     noise = measured_noise(experiments)
     lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "

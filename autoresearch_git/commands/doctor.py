@@ -8,22 +8,23 @@ from pathlib import Path
 
 import click
 
-from autoresearch_git.config import load_settings
+from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.lab.checkup import checks
-from autoresearch_git.repository import open_repository
+from autoresearch_git.repository import Repository, open_repository
 
 
 @click.command("doctor", epilog="Example:  git autoresearch doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(as_json: bool) -> None:
     """Check git, Python, torch, device, data, disk, sandbox and tokens: each line is ok, or says what fixes it."""
+    repository: Repository | None = None
+    settings: Settings | None = None
     try:
         repository = open_repository(Path.cwd())
         settings = load_settings(repository)
     except AutoresearchError as error:
-        click.echo(f"note: {error.message}; what needs a repository is not checked", err=True)
-        repository = settings = None
+        click.echo(f"note: {error.message}; what needs that is not checked", err=True)
     found = list(checks(repository, settings))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(check) for check in found]))

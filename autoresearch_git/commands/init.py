@@ -13,7 +13,10 @@ from autoresearch_git.repository import open_repository
 SUBJECT = ("train.py", "prepare.py", "program.md")
 
 
-@click.command("init", epilog="Example:  git autoresearch init --run 'python bench.py' --metric score --direction max --editable solver.py")
+@click.command(
+    "init",
+    epilog="Example:  git autoresearch init --run 'python bench.py' --metric score --direction max --editable solver.py",
+)
 @click.option("--run", "run_", metavar="COMMAND", help="Research a program of yours: only the settings are written.")
 @click.option("--metric", metavar="NAME", help="Name of the number that the command prints.")
 @click.option("--direction", type=click.Choice(["min", "max"]), help="Which way is better.")

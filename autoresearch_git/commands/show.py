@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -32,7 +33,7 @@ def command(number: int, session: str | None, as_json: bool) -> None:
         raise AutoresearchError(f"session {name} has no experiment {number}; its last is {last}", "git autoresearch log")
     experiment = book.experiments[number]
     metric = book.session.metric
-    color = not as_json and click.get_text_stream("stdout").isatty()
+    color = not as_json and sys.stdout.isatty()
     diff = repository.diff(experiment.parent, experiment.commit, color=color)
     if as_json:
         click.echo(json.dumps({**console.experiment_fields(metric, experiment), "diff": diff}))

@@ -44,7 +44,9 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(tag: str | None, base: str | None, resume: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any) -> None:
+def command(
+    tag: str | None, base: str | None, resume: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any
+) -> None:
     """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
 
     Works in a worktree of its own below the git directory; your checkout is never touched. Every experiment becomes a
@@ -72,7 +74,8 @@ def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
     given = [name for name in _FIXED if options.get(name) is not None] + (["from"] if base else [])
     if given:
         raise AutoresearchError(
-            f"a session's {given[0].replace('_', '-')} was fixed when it began", "leave it out, or begin a new session with another --tag"
+            f"a session's {given[0].replace('_', '-')} was fixed when it began",
+            "leave it out, or begin a new session with another --tag",
         )
 
 

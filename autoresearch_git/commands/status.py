@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from autoresearch_git.commands import console
+from autoresearch_git.lab import trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session, folder_of, holder, read_inflight, session_names
-from autoresearch_git.lab import trial
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -66,4 +66,5 @@ def _line(fields: dict[str, Any]) -> str:
     tried = sum(fields["experiments"].values())
     best = f"{console.number(fields['baseline'])} → {console.number(fields['best'])}"
     state = click.style("running", fg="green") if fields["running"] else f"stopped, {console.ago(fields['last'])}"
-    return f"{fields['session']:<20} {fields['metric']['name']} {best}  {tried} experiments, {fields['experiments']['keep']} kept  {state}"
+    kept = fields["experiments"]["keep"]
+    return f"{fields['session']:<20} {fields['metric']['name']} {best}  {tried} experiments, {kept} kept  {state}"

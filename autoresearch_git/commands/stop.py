@@ -27,7 +27,9 @@ def command(session: str | None, after_experiment: bool) -> None:
     folder = folder_of(repository, name)
     owner = holder(folder)
     if owner is None:
-        raise AutoresearchError(f"session {name} is not running", f"git autoresearch start --resume --tag {name.rpartition('/')[2]}")
+        raise AutoresearchError(
+            f"session {name} is not running", f"git autoresearch start --resume --tag {name.rpartition('/')[2]}"
+        )
     if owner.host != socket.gethostname():
         raise AutoresearchError(f"session {name} runs as {owner}", f"run this on {owner.host}")
     os.kill(owner.pid, signal.SIGUSR1 if after_experiment else signal.SIGTERM)

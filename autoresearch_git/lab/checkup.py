@@ -38,9 +38,15 @@ def checks(repository: Repository | None, settings: Settings | None) -> Iterator
         version = repository.git_version()
         numbers = tuple(int(n) for n in version.split(".")[:2] if n.isdigit())
         yield Check("git", numbers >= LEAST_GIT, version, "install git 2.31 or newer")
-        yield Check("identity", repository.has_identity, "configured" if repository.has_identity else "none; commits are by git-autoresearch",
-                    "git config --global user.name 'Your Name' && git config --global user.email you@example.org", needed=False)  # fmt: skip
-    yield Check("python", sys.version_info >= (3, 10), f"{platform.python_version()} ({sys.executable})", "install Python 3.10 or newer")
+        identity = "configured" if repository.has_identity else "none; commits are by git-autoresearch"
+        yield Check("identity", repository.has_identity, identity,
+                    "git config --global user.name NAME && git config --global user.email ADDRESS", needed=False)  # fmt: skip
+    yield Check(
+        "python",
+        sys.version_info >= (3, 10),
+        f"{platform.python_version()} ({sys.executable})",
+        "install Python 3.10 or newer",
+    )
     if settings is None or "train.py" in settings.run:
         yield from _training()
     if settings:
@@ -51,7 +57,11 @@ def checks(repository: Repository | None, settings: Settings | None) -> Iterator
     yield _disk(repository.common_dir if repository else Path.cwd())
     yield _sandbox()
     for name in TOKENS:
-        yield Check("token", True, f"{name} is {'set' if os.environ.get(name) else 'not set (only publishing or a model needs it)'}")
+        yield Check(
+            "token",
+            True,
+            f"{name} is {'set' if os.environ.get(name) else 'not set (only publishing or a model needs it)'}",
+        )
 
 
 def _training() -> Iterator[Check]:
@@ -60,7 +70,12 @@ def _training() -> Iterator[Check]:
     gpu = machine.gpu_name()
     fact = f"{gpu or machine.cpu_name()}: sessions are named {machine.hardware_class(gpu)}/…"
     usable = not gpu or not version or _says_true(sys.executable, "-c", _TORCH)
-    yield Check("device", usable, fact if usable else f"{fact}, but torch cannot use it", "install the torch build for this GPU: https://pytorch.org/get-started")
+    yield Check(
+        "device",
+        usable,
+        fact if usable else f"{fact}, but torch cannot use it",
+        "install the torch build for this GPU: https://pytorch.org/get-started",
+    )
     cache = Path(os.environ.get("AUTORESEARCH_CACHE") or Path.home() / ".cache" / "autoresearch")
     prepared = cache.is_dir() and any(cache.iterdir())
     yield Check("data", prepared, str(cache) if prepared else f"nothing in {cache} yet; a start prepares it where `prepare` is set",

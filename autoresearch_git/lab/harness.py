@@ -86,7 +86,7 @@ def _imports(path: str, text: str) -> set[str]:
         here = PurePosixPath(path).parent
         for _ in range(max(0, level - 1)):
             here = here.parent
-        for root in ([here] if level else [here, PurePosixPath()]):
+        for root in [here] if level else [here, PurePosixPath()]:
             stem = root / module.replace(".", "/")
             found |= {f"{stem}.py", f"{stem}/__init__.py"}
     return found

@@ -15,6 +15,12 @@ import psutil
 
 from autoresearch_git.experiment import Figure
 
+# Of a GPU's name: who makes and sells it, and how it is packaged. What is left is its class.
+_TRADE_WORDS = re.compile(
+    r"\b(NVIDIA|AMD|Apple|GeForce|Quadro|Tesla|Radeon|Instinct|Graphics|Generation|\d+\s?GB|HBM\d\w*|PCIe|SXM\d*|NVL)\b",
+    re.IGNORECASE,
+)
+
 
 def _output(*command: str) -> str:
     if not shutil.which(command[0]):
@@ -44,9 +50,7 @@ def hardware_class(gpu: str) -> str:
     """`NVIDIA H100 80GB HBM3` → `H100`, `NVIDIA GeForce RTX 4090` → `RTX4090`, `Apple M4 Max` → `M4Max`, none → `cpu`."""
     if not gpu:
         return "cpu"
-    words = re.sub(r"\b(NVIDIA|AMD|Apple|GeForce|Quadro|Tesla|Radeon|Instinct|Graphics|Generation|\d+\s?GB|HBM\d\w*|PCIe|SXM\d*|NVL)\b",
-                   " ", gpu, flags=re.IGNORECASE)  # fmt: skip
-    return re.sub(r"[^A-Za-z0-9]+", "", words.partition("-")[0]) or "gpu"
+    return re.sub(r"[^A-Za-z0-9]+", "", _TRADE_WORDS.sub(" ", gpu).partition("-")[0]) or "gpu"
 
 
 def cpu_name() -> str:

@@ -77,7 +77,7 @@ def parse_channel(text: str, metric: str) -> Outcome:
         fields = None
     if not isinstance(fields, dict) or metric not in fields:
         return Outcome(crash=f"the harness channel has no {metric}", channel="harness")
-    plain = {str(k): v for k, v in fields.items() if isinstance(v, (int, float, str, bool))}
+    plain: dict[str, Figure] = {str(k): v for k, v in fields.items() if isinstance(v, (int, float, str, bool))}
     return _checked(plain, metric, "harness")
 
 

@@ -8,6 +8,7 @@ everything, however long the session is.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 from autoresearch_git.errors import AutoresearchError
@@ -99,7 +100,7 @@ def verify(repository: Repository, ref: str) -> list[str]:
     kept = [r for r in records[1:] if "experiment" in trailers.parse(r.text).get("Record", [])]
     commits = repository.messages_of([*(r.parents[1] for r in kept if len(r.parents) == 2), session.base])
     problems = [f"record {r.sha[:10]} does not follow {before.sha[:10]}"
-                for before, r in zip(records, records[1:], strict=False) if r.parents[:1] != (before.sha,)]  # fmt: skip
+                for before, r in itertools.pairwise(records) if r.parents[:1] != (before.sha,)]  # fmt: skip
     head = session.base
     changes: list[tuple[str, str]] = []
     for number, record in enumerate(kept):

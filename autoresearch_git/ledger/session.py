@@ -141,7 +141,7 @@ def _check_subject(repository: Repository, session: Session) -> None:
         mode = tree.get(path, ("", ""))[0]
         if not mode:
             raise AutoresearchError(f"{path}, which experiments would change, is not in commit {session.base[:7]}",
-                                    "git autoresearch init writes one, git config autoresearch.editable names another; then commit")  # fmt: skip
+                                    "git autoresearch init writes one; git config autoresearch.editable names another")  # fmt: skip
         if not mode.startswith("100"):
             raise AutoresearchError(f"{path} is no regular file", "git config autoresearch.editable <a regular file>")
 

@@ -21,7 +21,16 @@ _OPERATORS: dict[type, Any] = {
     ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
 }  # fmt: skip
-_FUNCTIONS: dict[str, Any] = {"min": min, "max": max, "int": int, "float": float, "abs": abs, "round": round, "len": len, "set": set}
+_FUNCTIONS: dict[str, Any] = {
+    "min": min,
+    "max": max,
+    "int": int,
+    "float": float,
+    "abs": abs,
+    "round": round,
+    "len": len,
+    "set": set,
+}
 
 
 class _UnknownError(Exception):
@@ -110,7 +119,9 @@ def read(text: str, facts: Mapping[str, Any], modules: Mapping[str, str] | None 
     return reading
 
 
-def _statements(body: list[ast.stmt], reading: Reading, facts: Mapping[str, Any], modules: Mapping[str, str]) -> Iterator[ast.Assign]:
+def _statements(
+    body: list[ast.stmt], reading: Reading, facts: Mapping[str, Any], modules: Mapping[str, str]
+) -> Iterator[ast.Assign]:
     """The plain assignments in force, in order; names and violations are noted on the way."""
     for node in body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -121,7 +132,7 @@ def _statements(body: list[ast.stmt], reading: Reading, facts: Mapping[str, Any]
                 except _UnknownError:
                     reading.names.pop(name, None)
                 yield node
-        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module in modules:
             there = read(modules[node.module], facts)
             reading.names.update({a.asname or a.name: there.names[a.name] for a in node.names if a.name in there.names})
         elif isinstance(node, ast.Assert):

@@ -27,7 +27,7 @@ class View:
     noise: Noise
 
 
-class NoProposal(Exception):  # noqa: N818 — not every absence is an error
+class NoProposal(Exception):
     """The researcher has nothing for this turn; the message says why. `exhausted`: nor will it ever."""
 
     def __init__(self, reason: str, *, exhausted: bool = False) -> None:

@@ -8,6 +8,7 @@ from the descriptions in the ledger, `NAME old → new`. `bench/sweep.py` compar
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import re
@@ -21,12 +22,19 @@ from autoresearch_git.research.constants import Constant, Reading
 from autoresearch_git.research.researchers import NoProposal, View
 
 # Constants that do not change what is learned, or that only say how the run is reported.
-_LEFT_ALONE = re.compile(r"SEED|FLOPS|PEAK|VERBOSE|DEBUG|VERSION|PATH|DIR$|FILE|URL|EVAL|BUDGET|TIMEOUT|VOCAB|SEQ_LEN|DEVICE|DTYPE|THREADS|EPS$")
+_LEFT_ALONE = re.compile(
+    r"SEED|FLOPS|PEAK|VERBOSE|DEBUG|VERSION|PATH|DIR$|FILE|URL|EVAL|BUDGET|TIMEOUT|VOCAB|SEQ_LEN|DEVICE|DTYPE|THREADS|EPS$"
+)
 # May be moved along where an assert ties it to the one that is tried.
 _FOLLOWS = re.compile(r"DEVICE_BATCH|MICRO_BATCH|ACCUM")
 # What usually matters, first: from the kept experiments of published sessions.
-_PRIOR = ((r"TOTAL_BATCH|BATCH_SIZE", 1.0), (r"_LR$|LEARNING_RATE", 0.9), (r"DEPTH|LAYERS|ASPECT", 0.75), (r"WARMDOWN|FINAL_LR", 0.75),
-          (r"PATTERN|WINDOW", 0.6), (r"ROPE|INIT|LAMBDA", 0.6), (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5))  # fmt: skip
+_PRIOR = (
+    (r"TOTAL_BATCH|BATCH_SIZE", 1.0),
+    (r"_LR$|LEARNING_RATE", 0.9),
+    (r"DEPTH|LAYERS|ASPECT|WARMDOWN|FINAL_LR", 0.75),
+    (r"PATTERN|WINDOW|ROPE|INIT|LAMBDA", 0.6),
+    (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5),
+)
 _TRIED = re.compile(r"([A-Z][A-Z0-9_]*) (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+?) → (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+)")
 _FINEST = 0.2  # of the first step; below that a value is as good as tried
 
@@ -62,14 +70,11 @@ class Sweep:
         memory = remember(view.experiments)
         order = random.Random(f"{view.session.seed} {len(view.experiments)}")
         for arm in _arms(reading, memory, order):
-            for sources in _steps(reading, arm, memory):
-                text = constants.replace(view.files[path], reading.constants, sources)
-                after = constants.read(text, facts, modules)
-                if set(after.violations) - set(reading.violations):
-                    followed = _follow(view.files[path], reading, sources, facts, modules)
-                    if followed is None:
-                        continue
-                    sources, text = followed
+            for step in _steps(reading, arm, memory):
+                allowed = _allowed(view.files[path], reading, step, facts, modules)
+                if allowed is None:
+                    continue
+                sources, text = allowed
                 changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
                 return Proposal(", ".join(changes), {path: text}, _why(arm, memory), self.name)
         raise NoProposal("every constant has been tried in every direction", exhausted=True)
@@ -184,22 +189,30 @@ def _plain(value: float, digits: int) -> str:
     return repr(float(f"{value:.{digits}g}"))
 
 
-def _follow(
-    text: str, reading: Reading, sources: Mapping[str, str], facts: Mapping[str, Any], modules: Mapping[str, str]
+def _allowed(
+    text: str, reading: Reading, sources: dict[str, str], facts: Mapping[str, Any], modules: Mapping[str, str]
 ) -> tuple[dict[str, str], str] | None:
-    """Halve or double one tied constant until the file's asserts hold again."""
+    """The change and its text where the file's own asserts hold, if need be with one tied constant halved or doubled."""
+
+    def tried(changes: dict[str, str]) -> str | None:
+        changed = constants.replace(text, reading.constants, changes)
+        return None if set(constants.read(changed, facts, modules).violations) - set(reading.violations) else changed
+
+    alone = tried(sources)
+    if alone is not None:
+        return sources, alone
     for name, constant in reading.constants.items():
         if not (_FOLLOWS.search(name) and isinstance(constant.value, int)) or name in sources:
             continue
         for factor in (0.5, 2, 0.25, 4, 0.125, 8):
-            value = int(constant.value * factor)
-            both = {**sources, name: str(value)}
-            changed = constants.replace(text, reading.constants, both)
-            if value >= 1 and not set(constants.read(changed, facts, modules).violations) - set(reading.violations):
-                return both, changed
+            both = {**sources, name: str(int(constant.value * factor))}
+            together = tried(both) if int(constant.value * factor) >= 1 else None
+            if together is not None:
+                return both, together
     return None
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def _value(source: str) -> Any:
     found = constants.read(f"X = {source}", {}).constants.get("X") if source.strip() else None
     return None if found is None else found.value
