@@ -358,3 +358,23 @@ def test_a_full_disk_loses_nothing(toy: World, tmp_path: Path) -> None:
         assert world.ok("log", "--verify").startswith("ok: 4 experiments")
     finally:
         subprocess.run(["umount", "-l", str(disk)])
+
+
+def test_a_branch_in_the_way_is_found_before_the_baseline(toy: World) -> None:
+    toy.git("branch", "exp")
+    ran = toy.run("start", "--tag", "t")
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: refs/heads/exp is in the way of refs/heads/exp/cpu/t")
+    toy.configure(branch_prefix="autoresearch")
+    toy.ok("start", "--tag", "t", "--experiments", "1")
+    assert toy.git("rev-parse", "--verify", "-q", "autoresearch/cpu/t")
+
+
+def test_looking_at_a_session_never_keeps_it_from_starting(toy: World) -> None:
+    toy.ok("start", "--tag", "t", "--experiments", "1")
+    watcher = subprocess.Popen(["sh", "-c", "while :; do flock -s -n lock true; done"], cwd=toy.folder())
+    try:
+        for _ in range(3):
+            toy.ok("start", "--resume", "--experiments", "1")
+    finally:
+        watcher.kill()
+        watcher.wait()

@@ -163,6 +163,8 @@ class ConsoleReporter:
             f"{progress.seconds_left:.0f} s left" if progress.seconds_left is not None else f"{progress.elapsed:.0f} s",
             f"{progress.tokens_per_second:,} tokens/s" if progress.tokens_per_second else "",
         ]
+        if progress.step is None and progress.line:
+            told.append(progress.line[:60])
         text = "  ".join(part for part in told if part)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=progress.fraction or 0.0, told=text)

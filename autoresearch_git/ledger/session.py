@@ -93,6 +93,17 @@ def holder(folder: Path) -> Holder | None:
         return None
 
 
+def _take(file: IO[str]) -> None:
+    """Lock a file for this process alone. Somebody who only looks (`status`) holds it for an instant: try a few times."""
+    for attempt in range(5):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if attempt == 4:
+                raise
+            time.sleep(0.05)
+
+
 def _lock(folder: Path, name: str) -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +112,7 @@ def _lock(folder: Path, name: str) -> IO[str]:
         raise AutoresearchError(f"the session's folder cannot be written: {error.strerror}: {folder}",
                                 "make the git directory writable") from error  # fmt: skip
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(file)
     except OSError as error:
         file.close()
         raise AutoresearchError(f"session {name} is being worked on by {holder(folder) or 'another process'}",
@@ -126,6 +137,11 @@ def _write(path: Path, text: str) -> None:
 def _check_name(repository: Repository, session: Session) -> None:
     if not (repository.valid_ref(session.branch) and repository.valid_ref(session.notebook)):
         raise AutoresearchError(f"{session.name!r} cannot be a branch name", "git autoresearch start --tag nov21")
+    for ref in (session.branch, session.notebook):  # git cannot have both `exp` and `exp/cpu/nov21`
+        for above in ref.split("/")[2:-1]:
+            parent = ref.partition(f"/{above}/")[0] + f"/{above}"
+            if repository.ref_target(parent):
+                raise AutoresearchError(f"{parent} is in the way of {ref}", "git config autoresearch.branch-prefix <another>")
     if repository.ref_target(session.notebook):
         raise AutoresearchError(f"session {session.name} exists already",
                                 f"git autoresearch start --resume --tag {session.tag}, or choose another --tag")  # fmt: skip
