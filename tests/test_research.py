@@ -140,7 +140,7 @@ elif DEVICE_CLASS == "mps":
 tokens_per_fwdbwd = DEVICE_BATCH_SIZE * MAX_SEQ_LEN
 assert TOTAL_BATCH_SIZE % tokens_per_fwdbwd == 0
 '''  # fmt: skip
-PREPARE = 'import torch\nSIZES = {"cpu": 256, "h100": 2048}\nDEVICE_CLASS = detect()\nMAX_SEQ_LEN = SIZES[DEVICE_CLASS]\n'
+PREPARE = 'import torch\nSIZES = {"cpu": (256, 9), "h100": (2048, 8)}\nDEVICE_CLASS = detect()\nMAX_SEQ_LEN, OTHER = SIZES[DEVICE_CLASS]\n'
 
 
 def test_constants_in_force_depend_on_the_device() -> None:

@@ -132,6 +132,8 @@ def _statements(
                 except _UnknownError:
                     reading.names.pop(name, None)
                 yield node
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            _unpack(node.targets[0], node.value, reading, facts)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module in modules:
             there = read(modules[node.module], facts)
             reading.names.update({a.asname or a.name: there.names[a.name] for a in node.names if a.name in there.names})
@@ -146,6 +148,21 @@ def _statements(
                 yield from _statements(node.body if known else node.orelse, reading, facts, modules)
             else:
                 _forget(node, reading, facts)
+
+
+def _unpack(targets: ast.Tuple, value: ast.expr, reading: Reading, facts: Mapping[str, Any]) -> None:
+    """`A, B = …` makes names known, but no constants: there is no one value to edit."""
+    names = [t.id if isinstance(t, ast.Name) else "" for t in targets.elts]
+    try:
+        values = list(evaluate(value, reading.names))
+    except (_UnknownError, TypeError):
+        values = []
+    for index, name in enumerate(names):
+        reading.constants.pop(name, None)
+        if name not in facts and len(values) == len(names):
+            reading.names[name] = values[index]
+        elif name not in facts:
+            reading.names.pop(name, None)
 
 
 def _holds(test: ast.expr, names: Mapping[str, Any]) -> bool | None:
