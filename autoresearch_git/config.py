@@ -26,7 +26,7 @@ else:
     import tomli as tomllib
 
 # Variables of the contract between the lab and a run; they are no settings.
-_CONTRACT_VARIABLES = {"RESULT", "STEPS", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION", "COMPLETE"}
+_CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION", "COMPLETE"}
 
 
 def seconds(text: str) -> float:

@@ -87,14 +87,13 @@ class Lab:
         commit: str,
         files: Mapping[str, str],
         seed: int,
-        steps: str = "",
+        told: Mapping[str, str],
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Measurement:
         """Run experiment `number` for the `run`-th time: `files` on top of `commit`, with `seed`.
 
-        `steps` is told to a harness whose budget is a number of steps: `160` for exactly as many, `~160` to stay with
-        the incumbent's number where the speed is about the same. A failure is a Measurement with `crash`; only ^C and a
-        command that cannot be started at all are raised.
+        `told` is further environment for the harness. A failure is a Measurement with `crash`; only ^C and a command that
+        cannot be started at all are raised.
         """
         log, channel = self.log_of(number, run), self.logs / f"{number:04d}-{run}.result.json"
         log.unlink(missing_ok=True)
@@ -103,7 +102,7 @@ class Lab:
         ended = process.run(
             process.argv(self.session.run),
             cwd=self.worktree.path,
-            environment=process.environment_for_run(self._contract(seed, steps, channel)),
+            environment=process.environment_for_run({**told, **self._contract(seed, channel)}),
             log=log,
             timeout=self.session.timeout,
             tick=lambda elapsed: watch(parse_progress(tail(log), elapsed)),
@@ -123,14 +122,13 @@ class Lab:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode())
 
-    def _contract(self, seed: int, steps: str, channel: Path) -> dict[str, str]:
-        told = {
+    def _contract(self, seed: int, channel: Path) -> dict[str, str]:
+        return {
             "AUTORESEARCH_SEED": str(seed),
             "AUTORESEARCH_BUDGET": f"{self.session.budget:g}",
             "AUTORESEARCH_RESULT": str(channel),
             "AUTORESEARCH_SESSION": self.marker,
         }
-        return {**told, "AUTORESEARCH_STEPS": steps} if steps else told
 
     def _touched(self, files: Mapping[str, str]) -> list[str]:
         """Files of the harness, or of the proposal itself, that the run changed while it ran."""

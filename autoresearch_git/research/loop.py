@@ -107,7 +107,7 @@ class Loop:
             self.report.running(inflight.number, run, inflight.proposal.description, ruling.reason)
             measurement = self.lab.measure(
                 inflight.number, run, self.live.book.head, inflight.proposal.files, ruling.seed,
-                self._steps(inflight), self.report.progress,
+                self._budget_in_steps(inflight), self.report.progress,
             )  # fmt: skip
             self._check_data(measurement)
             inflight = dataclasses.replace(inflight, measurements=(*inflight.measurements, measurement))
@@ -159,14 +159,20 @@ class Loop:
         noise = measured_noise(book.experiments)
         return judging.judge(session.judge, session.metric, incumbent, inflight.measurements, noise)
 
-    def _steps(self, inflight: Inflight) -> str:
-        """What to tell a harness whose budget is a number of steps: as many as this text had, about as the incumbent."""
+    def _budget_in_steps(self, inflight: Inflight) -> dict[str, str]:
+        """What a harness is told whose budget is a number of steps: as many as the same text had before, or else about as
+        many as the incumbent, at the pace that the baseline set. The pace is relative to a fixed piece of work, so a
+        machine that is busier now than then does not look like a slower idea."""
         if inflight.measurements:
             planned = inflight.measurements[0].figures.get("planned_steps")
-            return "" if planned is None else f"{planned:.0f}"
+            return {} if planned is None else {"AUTORESEARCH_STEPS": f"{planned:.0f}"}
         incumbent = self.live.book.incumbent
         planned = incumbent.measurements[-1].figures.get("planned_steps") if incumbent else None
-        return "" if planned is None else f"~{planned:.0f}"
+        if planned is None:
+            return {}
+        first = self.live.book.experiments[0].measurements[0].figures
+        pace = {"AUTORESEARCH_PACE": f"{first['planned_steps']:.0f}@{first['step_cost']!r}"} if "step_cost" in first else {}
+        return {"AUTORESEARCH_STEPS": f"~{planned:.0f}", **pace}
 
     def _data(self) -> str:
         experiments = self.live.book.experiments
