@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 import tempfile
@@ -104,6 +105,9 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow must not break a terminal of another encoding
     try:
         result = cli.main(arguments or ["-h"], prog_name="git autoresearch", standalone_mode=False,
                           complete_var="_GIT_AUTORESEARCH_COMPLETE")  # fmt: skip

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autoresearch_git.errors import AutoresearchError
@@ -26,7 +26,11 @@ else:
     import tomli as tomllib
 
 # Variables of the contract between the lab and a run; they are no settings.
-_CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION", "COMPLETE"}
+_CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION"}
+
+
+# What a measurement is recorded with besides the metric.
+RESERVED_FIGURES = {"seed", "channel", "crash", "data", "wall_seconds", "peak_rss_mb"}
 
 
 def seconds(text: str) -> float:
@@ -56,7 +60,7 @@ def _choice(*words: str) -> Callable[[str], str]:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.%/-]*", text.strip()):
+    if not re.fullmatch(r"[A-Za-z_][\w.%/-]*", text.strip()) or text.strip() in RESERVED_FIGURES:
         raise ValueError("a name such as val_bpb")
     return text.strip()
 
@@ -69,7 +73,7 @@ def _branch_part(text: str) -> str:
 
 
 def _paths(text: str) -> tuple[str, ...]:
-    paths = tuple(word for word in re.split(r"[,\s]+", text) if word)
+    paths = tuple(PurePosixPath(word).as_posix() for word in re.split(r"\n" if "\n" in text else r"[,\s]+", text) if word)
     if not paths or any(p.startswith(("/", "-")) or ".." in Path(p).parts for p in paths):
         raise ValueError("paths inside the repository, separated by spaces or commas")
     return paths
@@ -90,8 +94,8 @@ def _text(text: str) -> str:
 
 
 def _command(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a command")
+    if not text.strip() or "\n" in text:
+        raise ValueError("a command on one line")
     return text.strip()
 
 
@@ -172,6 +176,8 @@ def _from_files(repository: Repository) -> dict[str, Setting]:
             raise AutoresearchError(f"{path} is not valid TOML: {error}", f"mend {path}") from error
         for name in table:
             content = content.get(name, {}) if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            raise AutoresearchError(f"[tool.autoresearch] in {path} is no table", f"mend {path}")
         if content:
             where = f"{path} [tool.autoresearch]" if table else path
             return {s.key.name: s for s in (_setting(str(k), _plain(v), where) for k, v in content.items())}
@@ -186,7 +192,7 @@ def _read(repository: Repository, path: str) -> bytes | None:
 
 
 def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(f"{item}\n" for item in value) if isinstance(value, list) else str(value)
 
 
 def _setting(name: str, text: str, where: str) -> Setting:

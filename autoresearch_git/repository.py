@@ -39,6 +39,8 @@ _ALWAYS = (
     "core.fsmonitor=false",
     "core.quotePath=false",
     "core.autocrlf=false",  # what is measured is what is committed, byte for byte
+    "core.sparseCheckout=false",  # a session's worktree is whole, whatever part the user looks at
+    "core.splitIndex=false",
     "core.fsync=committed,reference",  # a recorded experiment survives a power cut
     "i18n.commitEncoding=UTF-8",
     "i18n.logOutputEncoding=UTF-8",
@@ -48,13 +50,6 @@ _ALWAYS = (
 )
 
 _FALLBACK_IDENTITY = ("git-autoresearch", "git-autoresearch@localhost")
-
-
-@dataclass(frozen=True)
-class Ref:
-    name: str
-    target: str
-    committed: int  # seconds since the epoch
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,10 @@ class CommitMessage:
     text: str
 
 
-class RefMovedError(AutoresearchError):
-    """Somebody else moved or made a ref that we were about to move; nothing was changed."""
-
-
 def _explain(error: git.GitCommandError) -> AutoresearchError:
     said = [line for line in str(error.stderr).replace("stderr:", "").strip().strip("'").splitlines() if line.strip()]
     text = said[0].strip() if said else f"git exited with {error.status}"
-    message = f"git {error.command[-1] if isinstance(error.command, str) else _verb(error.command)}: {text}"
+    message = f"git {_verb(list(error.command))}: {text}"
     everything = " ".join(said)
     if "No space left" in everything:
         return AutoresearchError(message, "free some disk space, then run the same command again: nothing was lost")
@@ -91,6 +82,16 @@ def _explain(error: git.GitCommandError) -> AutoresearchError:
     if "dubious ownership" in everything:
         return AutoresearchError(message, "git config --global --add safe.directory <this repository>")
     return AutoresearchError(message, "git autoresearch doctor")
+
+
+def _commands(git_dir: Path, work_tree: Path | None) -> git.Git:
+    """git for one repository and one work tree, both named: discovery could end up in somebody else's."""
+    commands: git.Git = git.Repo(git_dir, expand_vars=False).git
+    commands.set_persistent_git_options(c=list(_ALWAYS))
+    commands.update_environment(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GIT_DIR=str(git_dir))
+    if work_tree:
+        commands.update_environment(GIT_WORK_TREE=str(work_tree))
+    return commands
 
 
 def _verb(command: Sequence[str]) -> str:
@@ -106,22 +107,12 @@ def _verb(command: Sequence[str]) -> str:
 class Repository:
     """A repository as the tool sees it. Make one with `open_repository`."""
 
-    def __init__(self, root: Path, common_dir: Path, bare: bool) -> None:
+    def __init__(self, root: Path, git_dir: Path, common_dir: Path, bare: bool) -> None:
         self.root = root  # the checkout's top level, or the git directory of a bare repository
         self.common_dir = common_dir
         self.bare = bare
-        self._repo = git.Repo(root, expand_vars=False)
-        self._git = self._prepared(self._repo)
+        self._git = _commands(git_dir, None if bare else root)
         self.has_identity = self._ensure_identity()
-
-    def close(self) -> None:
-        self._repo.close()
-
-    @staticmethod
-    def _prepared(repo: git.Repo) -> git.Git:
-        repo.git.set_persistent_git_options(c=list(_ALWAYS))
-        repo.git.update_environment(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0")
-        return repo.git
 
     def _call(self, verb: str, *arguments: str, stdin: bytes | None = None, raw: bool = False, **options: object) -> str:
         return self._call_in(self._git, verb, *arguments, stdin=stdin, raw=raw, **options)
@@ -182,14 +173,17 @@ class Repository:
         for scope, origin, entry in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
             key, _, value = entry.partition("\n")
             where = "git -c" if scope == "command" else f"git config --{scope}"
-            entries.append((key.partition(".")[2], value, f"{where} ({origin.removeprefix('file:')})"))
+            file = origin.removeprefix("file:").removeprefix(f"{self.root}{os.sep}")
+            entries.append((key.partition(".")[2], value, f"{where} ({file})"))
         return entries
 
-    def refs(self, *prefixes: str) -> list[Ref]:
+    def refs(self, *prefixes: str) -> list[str]:
         """Every ref below the prefixes, newest first."""
-        rows = self._call("for_each_ref", "--sort=-committerdate", "--format=%(refname) %(objectname) %(committerdate:unix)",
-                          *prefixes)  # fmt: skip
-        return [Ref(name, target, int(time or 0)) for name, target, time in (row.split(" ") for row in rows.splitlines())]
+        return self._call("for_each_ref", "--sort=-committerdate", "--format=%(refname)", *prefixes).splitlines()
+
+    def checked_out_at(self, branch: str) -> str:
+        """The worktree that has the branch checked out; empty where none has."""
+        return self._call("for_each_ref", "--format=%(worktreepath)", branch)
 
     def valid_ref(self, name: str) -> bool:
         try:
@@ -241,7 +235,7 @@ class Repository:
 
     def uncommitted(self, paths: Sequence[str]) -> list[str]:
         """Which of the paths differ, in the user's checkout, from its HEAD. The index is not even refreshed."""
-        if self.bare:
+        if self.bare or self.resolve("HEAD") is None:
             return []
         rows = self._call("diff", "--name-only", "-z", "--no-ext-diff", "HEAD", "--", *paths, raw=True)
         return [path for path in rows.split("\0") if path]
@@ -291,7 +285,7 @@ class Repository:
         return self._call("commit_tree", tree, *flags, stdin=message.encode())
 
     def update_refs(self, changes: Sequence[RefChange], reason: str) -> None:
-        """Move all the refs, or none. Raises RefMovedError where one is not where `old` says."""
+        """Move all the refs, or none. Raises AutoresearchError where one is not where `old` says."""
         verbs = [f"create {c.name}\0{c.new}\0" if c.old is None else f"update {c.name}\0{c.new}\0{c.old}\0" for c in changes]
         script = "start\0" + "".join(verbs) + "prepare\0commit\0"
         try:
@@ -300,7 +294,7 @@ class Repository:
             moved = [c for c in changes if self.ref_target(c.name) != c.old]
             if not moved:
                 raise
-            raise RefMovedError(
+            raise AutoresearchError(
                 f"{moved[0].name} was moved by somebody else (it was {(moved[0].old or 'absent')[:12]})",
                 f"git log -3 {moved[0].name}, put it back with git update-ref, then start --resume",
             ) from error
@@ -322,45 +316,54 @@ class Repository:
     # -- linked worktrees ---------------------------------------------------------------------------------------
 
     def add_worktree(self, path: Path, commit: str) -> None:
-        # --force: the session's folder may have been deleted while git still knows of the worktree.
-        self._call("worktree", "add", "--force", "--detach", "--quiet", str(path), commit)
+        # Twice --force: the session's folder may have been deleted while git still knows of the worktree, locked even.
+        self._call("worktree", "add", "--force", "--force", "--detach", "--quiet", str(path), commit)
 
-    def open_worktree(self, path: Path) -> Worktree:
-        repo = git.Repo(path, expand_vars=False)
-        worktree = self._prepared(repo)
-        worktree.update_environment(**self._git.environment())
-        return Worktree(path, repo, worktree)
+    def open_worktree(self, path: Path) -> Worktree | None:
+        """The linked worktree at `path`; None where it is missing, damaged, or another repository's."""
+        try:
+            git_dir = Path((path / ".git").read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+            back = Path((git_dir / "gitdir").read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError):
+            return None
+        if git_dir.parent != self.common_dir / "worktrees" or back != path / ".git":
+            return None
+        commands = _commands(git_dir, path)
+        inherited = {k: v for k, v in self._git.environment().items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
+        commands.update_environment(**inherited)
+        return Worktree(path, git_dir, commands)
 
 
 class Worktree:
     """A session's own linked worktree, detached; the user never works in it."""
 
-    def __init__(self, path: Path, repo: git.Repo, commands: git.Git) -> None:
+    def __init__(self, path: Path, git_dir: Path, commands: git.Git) -> None:
         self.path = path
-        self._repo = repo
+        self._git_dir = git_dir
         self._git = commands
-
-    def close(self) -> None:
-        self._repo.close()
 
     def clear_stale_locks(self) -> None:
         """Remove the lock files of a git that was killed here. Only the holder of the session's lock may call this."""
         for name in ("index.lock", "HEAD.lock"):
-            Path(self._repo.git_dir, name).unlink(missing_ok=True)
+            (self._git_dir / name).unlink(missing_ok=True)
 
-    def restore(self, commit: str) -> None:
+    def restore(self, commit: str, keep: Sequence[str] = ()) -> None:
         """Make the worktree exactly the commit: nothing that a run left behind may reach the next one.
 
-        A virtual environment that `uv run` made is kept: it is built from the lock file, not by the experiment.
+        The index goes too, as a run can mark files in it as unchanged. `keep` are untracked paths at the top that stay.
         """
+        (self.path / ".git").write_text(f"gitdir: {self._git_dir}\n", encoding="utf-8")
+        (self._git_dir / "index").unlink(missing_ok=True)
         Repository._call_in(self._git, "checkout", "--quiet", "--force", "--detach", commit)
-        Repository._call_in(self._git, "clean", "-ffdxq", "-e", ".venv")
+        excluded = [word for path in keep for word in ("-e", f"/{path}")]
+        Repository._call_in(self._git, "clean", "-ffdxq", *excluded)
 
-    def changed_paths(self) -> set[str]:
-        """Tracked files that differ from HEAD, by content."""
-        text = Repository._call_in(self._git, "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "HEAD", "--",
-                                   raw=True)  # fmt: skip
-        return {path for path in text.split("\0") if path}
+    def blobs(self, paths: Sequence[str]) -> dict[str, str]:
+        """path → blob sha of the files as they lie in the worktree now; what is missing is left out."""
+        there = [p for p in paths if (self.path / p).is_file()]
+        listed = "".join(f"{p}\n" for p in there).encode()
+        shas = Repository._call_in(self._git, "hash_object", "--stdin-paths", stdin=listed) if there else ""
+        return dict(zip(there, shas.split(), strict=True))
 
 
 def _strict_identity() -> str:
@@ -391,7 +394,7 @@ def open_repository(start: Path) -> Repository:
         if "not a git repository" in str(error.stderr):
             raise AutoresearchError(f"{start} is not in a git repository", "cd into one, or make one: git init") from error
         raise _explain(error) from error
-    bare, git_dir, common = str(found).splitlines()
+    bare, git_dir, common = str(found).split("\n", 2)
     root = Path(git_dir)
     if bare == "false":
         try:
@@ -401,4 +404,4 @@ def open_repository(start: Path) -> Repository:
     common_dir = (start / common).resolve()
     for name in _REPOSITORY_VARIABLES:
         os.environ.pop(name, None)
-    return Repository(root, common_dir, bare == "true")
+    return Repository(root, Path(git_dir), common_dir, bare == "true")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -36,7 +37,7 @@ def _consistent(toy: World, count: int) -> None:
     assert [e["number"] for e in experiments] == list(range(count))
     assert len({e["commit"] for e in experiments}) == count
     assert toy.ok("log", "--tsv").encode() == (toy.folder() / "results.tsv").read_bytes()
-    assert toy.git("fsck", "--connectivity-only") == ""
+    assert toy.git("fsck", "--connectivity-only", "--no-dangling") == ""
     assert marked_processes(toy.folder()) == []
 
 
@@ -72,7 +73,7 @@ def test_a_run_that_was_paid_for_is_not_paid_again(toy: World) -> None:
                             "calls = pathlib.Path(os.environ['HOME'], 'calls')\n"
                             "calls.open('a').write(f'{ALPHA} {seed}\\n')\n"
                             "time.sleep(60 if calls.with_name('slow').exists() and seed == 43 and ALPHA != 0.3 else 0)\n"
-                            "print('score:', ALPHA + seed % 2)\n"})  # fmt: skip
+                            "print('score:', ALPHA + .1 * (seed % 2))\n"})  # fmt: skip
     home = Path(os.environ["HOME"])
     (home / "slow").touch()
     process = toy.popen("start", "--tag", "t", "--experiments", "20")
@@ -378,3 +379,118 @@ def test_looking_at_a_session_never_keeps_it_from_starting(toy: World) -> None:
     finally:
         watcher.kill()
         watcher.wait()
+
+
+WIPES_ITSELF = (
+    "import os, shutil\nfrom solver import ALPHA\nprint('score:', ALPHA)\n"
+    "if ALPHA != 0.3:\n    for name in os.listdir('.'):\n"
+    "        shutil.rmtree(name) if os.path.isdir(name) else os.remove(name)\n"
+)
+
+
+def test_a_run_that_deletes_its_worktree_harms_nobody(toy: World, tmp_path: Path) -> None:
+    """In a submodule core.worktree is set: git, left to discover, would take the user's checkout for the session's."""
+    toy.commit({"bench.py": WIPES_ITSELF})
+    above = World(tmp_path / "above")
+    above.root.mkdir()
+    above.git("init", "-q")
+    above.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(toy.root), "sub")
+    sub = World(above.root / "sub")
+    sub.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    sub.write({"notes.txt": "mine\n", "README.md": "changed\n"})
+    status = sub.git("status", "--porcelain=v2", "--branch")
+    sub.ok("start", "--tag", "t", "--experiments", "3")
+    assert sub.git("status", "--porcelain=v2", "--branch") == status
+    assert (sub.root / "notes.txt").read_text() == "mine\n"
+    assert sub.experiments()[1]["reason"].startswith("the run changed bench.py")
+
+
+def test_a_run_cannot_hide_a_changed_harness_from_later_runs(toy: World) -> None:
+    toy.commit({"bench.py": "import subprocess, sys\nfrom solver import ALPHA\nprint('score:', ALPHA)\nif ALPHA != 0.3:\n"
+                            "    subprocess.run(['git', 'update-index', '--skip-worktree', 'bench.py'])\n"
+                            "    open('bench.py', 'w').write('print(\"score: 99\")')\n"})  # fmt: skip
+    toy.ok("start", "--tag", "t", "--experiments", "4")
+    assert not any(e["score"] == 99 for e in toy.experiments())
+    assert any(e["reason"] == "the run changed bench.py" for e in toy.experiments())
+
+
+def test_a_branch_left_one_keep_behind_is_moved_on(toy: World) -> None:
+    """git renames the refs of a transaction one after the other; a power cut may come between."""
+    toy.ok("start", "--tag", "t", "--experiments", "8")
+    kept = [e["commit"] for e in toy.experiments() if e["status"] in ("baseline", "keep")]
+    toy.git("update-ref", "refs/heads/exp/cpu/t", str(kept[-2]))
+    toy.ok("start", "--resume", "--experiments", "1")
+    assert toy.ok("log", "--verify").startswith("ok")
+
+
+def test_a_moved_a_copied_and_a_damaged_repository_resume(toy: World, tmp_path: Path) -> None:
+    toy.ok("start", "--tag", "t", "--experiments", "1")
+    shutil.copytree(toy.root, tmp_path / "copy", symlinks=True)
+    copy = World(tmp_path / "copy")
+    copy.ok("start", "--resume", "--experiments", "1")
+    assert (len(copy.experiments()), len(toy.experiments())) == (3, 2)
+    (toy.folder() / "worktree" / ".git").unlink()
+    toy.ok("start", "--resume", "--experiments", "1")
+    toy.root.rename(tmp_path / "moved")
+    moved = World(tmp_path / "moved")
+    moved.ok("start", "--resume", "--experiments", "1")
+    assert moved.ok("log", "--verify").startswith("ok: 4 experiments")
+
+
+def test_a_fetched_notebook_is_not_run_unasked(toy: World, tmp_path: Path) -> None:
+    evil = World(tmp_path / "evil")
+    toy.git("clone", "-q", str(toy.root), str(evil.root))
+    evil.configure(metric="score", direction="max", run="touch $HOME/pwned; echo score: 1", editable="solver.py")
+    evil.ok("start", "--tag", "theirs", "--experiments", "1")
+    (Path(os.environ["HOME"]) / "pwned").unlink()
+    toy.git("fetch", "-q", str(evil.root), "refs/autoresearch/*:refs/autoresearch/*")
+    ran = toy.run("start", "--resume")
+    assert ran.code == 1
+    assert "it would run: touch $HOME/pwned" in ran.err
+    toy.ok("start", "--tag", "mine", "--experiments", "1")
+    toy.ok("start", "--resume", "--experiments", "1")
+    assert not (Path(os.environ["HOME"]) / "pwned").exists()
+
+
+def test_a_branch_that_the_user_looks_at_is_not_moved(toy: World) -> None:
+    toy.ok("start", "--tag", "t", "--experiments", "1")
+    toy.git("checkout", "-q", "exp/cpu/t")
+    ran = toy.run("start", "--resume")
+    assert ran.code == 1
+    assert ran.err.splitlines()[0] == f"error: branch exp/cpu/t is checked out at {toy.root}; it would move under your feet"
+    toy.git(*ran.err.splitlines()[1].removeprefix("  try: git ").split())
+    toy.ok("start", "--resume", "--experiments", "1")
+
+
+def test_interrupt_while_a_run_is_being_killed_is_heard(toy: World) -> None:
+    toy.commit({"bench.py": "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(300)\n"})
+    process = toy.popen("start", "--tag", "t", "--experiments", "5", "--budget", "1", "--timeout", "1")
+    wait_for(lambda: marked_processes(toy.folder()))
+    time.sleep(2.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "to go on:" in err
+    assert marked_processes(toy.folder()) == []
+
+
+def test_an_editable_file_that_is_no_utf8_is_named_before_anything_runs(toy: World) -> None:
+    (toy.root / "solver.py").write_bytes(b"# caf\xe9\nALPHA = 0.3\n")
+    toy.git("commit", "-qam", "latin-1")
+    ran = toy.run("start", "--tag", "t")
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: solver.py is not UTF-8 text without a byte order mark")
+
+
+def test_a_sparse_checkout_does_not_make_the_session_sparse(toy: World) -> None:
+    toy.commit(
+        {"deep/helper.py": "K = 1\n", "bench.py": "import sys\nsys.path.insert(0, 'deep')\nimport helper\nprint('score: 1')\n"}
+    )
+    toy.git("sparse-checkout", "set", "nothing")
+    toy.ok("start", "--tag", "t", "--experiments", "1")
+
+
+def test_a_token_in_the_command_is_refused_as_it_would_be_recorded(toy: World) -> None:
+    toy.configure(run="HF_TOKEN=hf_" + "a" * 30 + " {python} bench.py")
+    ran = toy.run("start", "--tag", "t")
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "error: run holds what looks like a token, and would be recorded")
+    assert "hf_aaa" not in ran.err

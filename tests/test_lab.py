@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +205,56 @@ def test_memory_without_a_device_is_the_process_s_own(toy: World) -> None:
     toy.ok("start", "--tag", "t", "--experiments", "1")
     memory = toy.experiments()[0]["memory_gb"]
     assert math.isclose(memory, 0.3, abs_tol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("run", "changed"),
+    [("sh run.sh", "bench.py"), ("make -s bench", "Makefile"), ("{python} -m pkg.tool", "pkg/__init__.py"), ("{python} bench.py", "table.csv"),
+     ("{python} bench.py", "pkg/sub/__init__.py"), ("{python} bench.py --file=conf.yaml", "conf.yaml")],
+)  # fmt: skip
+def test_the_fingerprint_misses_nothing_that_a_run_reads(toy: World, run: str, changed: str) -> None:
+    files = {"bench.py": "import pkg.sub.deep\nopen('table.csv').read()\nfrom solver import ALPHA\nprint('score:', ALPHA)\n",
+             "run.sh": f"{sys.executable} bench.py\n", "Makefile": f"bench:\n\t@{sys.executable} bench.py\n", "pkg/__init__.py": "", "pkg/sub/__init__.py": "",
+             "pkg/sub/deep.py": "", "pkg/tool.py": "print('score: 1')\n", "table.csv": "1\n", "conf.yaml": "a: 1\n"}  # fmt: skip
+    toy.commit(files)
+    toy.configure(run=run)
+    toy.ok("start", "--tag", "a", "--experiments", "1")
+    toy.commit({changed: files[changed] + "# other\n"})
+    toy.ok("start", "--tag", "b", "--experiments", "1")
+    assert toy.experiments("a")[0]["harness"] != toy.experiments("b")[0]["harness"]
+
+
+@pytest.mark.parametrize("text", ["score: 0,83", "score: 1_0", "score: --3"])
+def test_a_number_that_is_none_is_not_guessed(text: str) -> None:
+    assert outcome.parse_summary(text, "score").value is None
+
+
+def test_a_metric_said_twice_in_one_block_is_no_number() -> None:
+    assert outcome.parse_summary("---\nscore: 0.1\nscore: 0.9\n", "score").crash == "score is not a number: said twice"
+
+
+def test_strange_figures_do_not_reach_the_record(toy: World) -> None:
+    toy.commit({"bench.py": "import os\nfrom solver import ALPHA\nprint('---')\nprint('score:', ALPHA)\nprint('data: 5')\n"
+                            "print('planned_steps: 5k')\nprint('big: 1e999')\nprint('evil: \\x1b]0;x')\n"})  # fmt: skip
+    toy.ok("start", "--tag", "t", "--experiments", "2")
+    toy.ok("start", "--resume", "--experiments", "1")
+    figures = toy.experiments()[0]["measurements"][0]
+    assert not {"data", "planned_steps", "big", "evil"} & set(figures)
+
+
+def test_output_is_no_markup_on_a_terminal(toy: World) -> None:
+    toy.commit(
+        {
+            "bench.py": "import time\nfrom solver import ALPHA\nprint('loading [/home/x] \\x1b]0;title\\x07', flush=True)\ntime.sleep(.3)\nprint('score:', ALPHA)\n"
+        }
+    )
+    done = subprocess.run(["script", "-qec", "git autoresearch start --tag t --experiments 1", "/dev/null"],
+                          cwd=toy.root, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "loading [/home/x]" in done.stdout
+    assert "\x1b]0;title" not in done.stdout
+
+
+def test_the_metric_may_not_take_the_name_of_the_record_s_own_keys(toy: World) -> None:
+    toy.configure(metric="seed")
+    assert "metric = 'seed'" in toy.run("start").err

@@ -71,7 +71,10 @@ def test_the_table_is_rebuilt_byte_for_byte(toy: World) -> None:
 def test_the_folder_can_be_deleted_and_the_session_goes_on(toy: World) -> None:
     toy.ok("start", "--tag", "t", "--experiments", "3")
     shutil.rmtree(toy.folder())
-    toy.ok("start", "--resume", "--experiments", "2")
+    ran = toy.run("start", "--resume", "--experiments", "2")
+    assert ran.code == 1
+    assert "it would run: {python} bench.py" in ran.err
+    toy.ok("start", "--resume", "--experiments", "2", "--trust")
     assert len(toy.experiments()) == 6
     assert toy.ok("log", "--verify").startswith("ok: 6 experiments")
 

@@ -25,11 +25,13 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None:
         if name not in settings.origin:
             raise AutoresearchError(f"there is no setting {name!r}", "git autoresearch config")
-        click.echo(settings.origin[name].text)
+        click.echo(settings.origin[name].text.strip())
     elif as_json:
         click.echo(json.dumps({key.name: {"value": settings.origin[key.name].text, "source": settings.origin[key.name].source,
                                           "help": key.help} for key in KEYS}))  # fmt: skip
     else:
         for key in KEYS:
             setting = settings.origin[key.name]
-            click.echo(f"{key.name:<14} {setting.text or '-':<24} {click.style(setting.source, dim=True)}")
+            click.echo(
+                f"{key.name:<14} {setting.text.strip().replace(chr(10), ' ') or '-':<24} {click.style(setting.source, dim=True)}"
+            )

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
 from autoresearch_git.lab.trial import Progress as TrialProgress
+from autoresearch_git.ledger.trailers import one_line
 from autoresearch_git.research.noise import measured_noise
 
 COLOURS = {Status.KEEP: "green", Status.BASELINE: "cyan", Status.DISCARD: "bright_black", Status.CRASH: "red"}
@@ -128,7 +129,7 @@ class ConsoleReporter:
         self._console = Console(stderr=True, highlight=False)
         # No refresh thread: signals must reach the main thread, and the lab ticks often enough.
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[told]}"),
+            TextColumn("{task.description}", markup=False), BarColumn(20), TextColumn("{task.fields[told]}", markup=False),
             console=self._console, auto_refresh=False, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=1.0, told="")
@@ -164,7 +165,7 @@ class ConsoleReporter:
             f"{progress.tokens_per_second:,} tokens/s" if progress.tokens_per_second else "",
         ]
         if progress.step is None and progress.line:
-            told.append(progress.line[:60])
+            told.append(one_line(progress.line, 60))
         text = "  ".join(part for part in told if part)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=progress.fraction or 0.0, told=text)
@@ -174,7 +175,7 @@ class ConsoleReporter:
             self.say(f"      …         {text}")
 
     def measured(self, measurement: Measurement) -> None:
-        what = measurement.crash or f"{self._metric.name} {number(measurement.value)}"
+        what = one_line(measurement.crash) or f"{self._metric.name} {number(measurement.value)}"
         seconds = measurement.figures.get("wall_seconds", 0)
         self.say(f"      measured  {what}  (seed {measurement.seed}, {seconds} s)")
 

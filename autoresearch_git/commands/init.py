@@ -30,7 +30,7 @@ def command(run_: str | None, metric: str | None, direction: str | None, editabl
     if repository.bare:
         raise AutoresearchError("a bare repository has no files to write", "run init in a clone of it, then push")
     given = {"run": run_, "metric": metric, "direction": direction, "editable": editable}
-    settings = {name: value for name, value in given.items() if value} or {"prepare": "{python} prepare.py"}
+    settings = {name: value for name, value in given.items() if value} | ({} if run_ else {"prepare": "{python} prepare.py"})
     files = {".autoresearch.toml": rendering.render("settings.toml.j2", settings=settings)}
     if not run_:
         files |= {name: rendering.packaged("subject", name).read_text(encoding="utf-8") for name in SUBJECT}

@@ -56,6 +56,6 @@ def _verify(repository: Repository, ref: str) -> None:
     for problem in problems:
         click.echo(f"broken: {problem}")
     if problems:
-        raise AutoresearchError(f"{ref} is not whole: {len(problems)} problems", f"git fsck; git reflog {ref}")
+        raise AutoresearchError(f"{ref} is not whole: {len(problems)} problems", "git fsck --connectivity-only")
     book = notebook.read(repository, ref)
     click.echo(f"ok: {len(book.experiments)} experiments, every record, commit and object of {ref} is in place")

@@ -14,6 +14,7 @@ from autoresearch_git.experiment import Experiment
 from autoresearch_git.lab import outcome, trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session, folder_of
+from autoresearch_git.ledger.trailers import one_line
 from autoresearch_git.repository import open_repository
 
 LOG_LINES = 15
@@ -47,7 +48,7 @@ def command(number: int, session: str | None, as_json: bool) -> None:
     tail = outcome.lines(trial.tail(log, 16 * 1024))[-LOG_LINES:]
     if tail:
         click.echo(f"\n{log}")
-        click.echo("\n".join(f"  {line}" for line in tail))
+        click.echo("\n".join(f"  {one_line(line)}" for line in tail))
 
 
 def _head(experiment: Experiment, metric: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric, Session
 from autoresearch_git.lab import machine, process, trial
 from autoresearch_git.lab.harness import read_harness
-from autoresearch_git.ledger.session import LiveSession, choose_session, free_tag
+from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.loop import Limits, Loop
 from autoresearch_git.research.researchers import Researcher, make
@@ -30,6 +31,7 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--tag", help="Name of the session; today's date (nov21) if not given.")
 @click.option("--from", "base", metavar="REV", help="Commit to begin from; HEAD if not given.")
 @click.option("--resume", is_flag=True, help="Go on with a session: the one named by --tag, or the latest.")
+@click.option("--trust", is_flag=True, help="With --resume: also a session that was not begun here.")
 @click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
 @click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
 @click.option("--budget", metavar="SECONDS", help="Training time of one run (300, 90s, 5m).")
@@ -45,7 +47,7 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    tag: str | None, base: str | None, resume: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any
+    tag: str | None, base: str | None, resume: bool, trust: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any
 ) -> None:
     """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
 
@@ -57,17 +59,28 @@ def command(
     researcher = make(settings.researcher)
     if resume:
         _refuse_fixed({"run": run_, **options}, base)
-        live = LiveSession.resume(repository, choose_session(repository, tag))
+        name = choose_session(repository, tag)
     else:
         session = _new_session(repository, settings, tag, base)
+        check_session(repository, session)
         if dry_run:
             _show_plan(repository, session, settings)
             return
-        live = LiveSession.create(repository, session)
+        name = session.name
+    stopping = _handle_signals()
+    live: LiveSession | None = None
     try:
-        _research(live, researcher, settings, as_json, new=not resume)
+        live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
+        _research(live, researcher, settings, as_json, new=not resume, stopping=stopping)
+    except KeyboardInterrupt:
+        done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
+        left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
+        click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
+        click.echo(f"to go on:  git autoresearch start --resume --tag {name.partition('/')[2]}{left}", err=True)
+        raise SystemExit(130) from None  # click would put an empty line below the one that matters
     finally:
-        live.close()
+        if live:
+            live.close()
 
 
 def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
@@ -85,6 +98,11 @@ def _new_session(repository: Repository, settings: Settings, tag: str | None, ba
         raise AutoresearchError(f"there is no commit {base!r}", "git log --oneline --all")
     if commit is None:
         raise AutoresearchError("this repository has no commits yet", "git add -A && git commit -m 'first commit'")
+    for name in ("run", "prepare"):
+        if process.holds_secret(settings.origin[name].text):
+            raise AutoresearchError(
+                f"{name} holds what looks like a token, and would be recorded", "let the program read it from a file"
+            )
     platform = settings.platform or machine.hardware_class(machine.gpu_name())
     return Session(
         platform=platform,
@@ -116,27 +134,19 @@ def _show_plan(repository: Repository, session: Session, settings: Settings) -> 
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
-def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_json: bool, new: bool) -> None:
-    session = live.session
-    stopping = _handle_signals()
+def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_json: bool, new: bool, stopping: list[int]) -> None:
+    session, facts = live.session, machine.facts()
+    _refuse_other_machine(session, facts)
     process.end_survivors(str(live.folder))
     lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
     incumbent = live.book.incumbent
-    done_before = len(live.book.experiments)
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
-        loop = Loop(live, lab, researcher, Limits(settings.experiments, settings.hours), reporter,
-                    lambda: bool(stopping))  # fmt: skip
-        try:
-            if session.prepare and not live.book.experiments:
-                _prepare(live, reporter)
-            ended = loop.run()
-        except KeyboardInterrupt:
-            done = max(0, len(live.book.experiments) - max(1, done_before))
-            left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
-            reporter.say("stopped; nothing is lost, and what was under way is taken up again.")
-            reporter.say(f"to go on:  git autoresearch start --resume --tag {session.tag}{left}")
-            raise SystemExit(130) from None  # click would put an empty line below the one that matters
+        limits = Limits(settings.experiments, settings.hours)
+        loop = Loop(live, lab, researcher, limits, reporter, facts, lambda: bool(stopping))
+        if session.prepare and not live.book.experiments:
+            _prepare(live, reporter)
+        ended = loop.run()
     if as_json:
         click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
         return
@@ -144,6 +154,17 @@ def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_
         click.echo(line)
     click.echo(f"ended    {ended}")
     click.echo(f"next     git autoresearch log {session.name}   or   git autoresearch start --resume --tag {session.tag}")
+
+
+def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:
+    """Five minutes elsewhere are another number: a session stays on the hardware that it was begun on."""
+    for name in ("gpu", "cpu"):
+        then, now = session.machine.get(name), facts.get(name)
+        if then != now:
+            raise AutoresearchError(f"session {session.name} was begun on {then or f'no {name}'}, this is {now or f'no {name}'}",
+                                    f"begin one here from its branch: git autoresearch start --from {session.branch}")  # fmt: skip
+        if then:
+            return
 
 
 def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) -> None:

@@ -12,6 +12,7 @@ from autoresearch_git.commands import console
 from autoresearch_git.lab import trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session, folder_of, holder, read_inflight, session_names
+from autoresearch_git.ledger.trailers import one_line
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -50,7 +51,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
         under_way = f"{inflight.number:04d}  {inflight.proposal.description}"
         if owner:
             log = folder / "logs" / f"{inflight.number:04d}-{len(inflight.measurements) + 1}.log"
-            line = trial.parse_progress(trial.tail(log), 0).line
+            line = one_line(trial.parse_progress(trial.tail(log), 0).line)
             under_way += f"  |  {line}" if line else ""
     last = book.experiments[-1].seconds_since_epoch if book.experiments else repository.commit_time(book.tip)
     return {

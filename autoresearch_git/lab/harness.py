@@ -1,8 +1,8 @@
 """The fingerprint of what no experiment may change: everything besides the editable files that defines the number.
 
-Covered are the run command, the budget, the blobs of the local files that the command reads, and the data that the
-harness names in its channel. Which files the command reads is found from its words and from the imports of its Python
-files; where the command names no file of the repository, every file counts except prose.
+Covered are the run and prepare commands, the budget, the blobs of the local files that a run reads, and the data that the
+harness names in its channel. Where the command is one Python script, those are the script, what it imports or names in a
+string, directly or through others, and the lock files; for any other command they are all files except prose.
 """
 
 from __future__ import annotations
@@ -26,46 +26,61 @@ class Harness:
     """`files` are path → blob of what the run reads besides the editable files."""
 
     run: str
+    prepare: str
     budget: float
     files: Mapping[str, str]
     reports: bool  # whether a file of the harness knows the channel AUTORESEARCH_RESULT
 
     def fingerprint(self, data: str = "") -> str:
         """`sha256:…` over the run command, budget, files, and the data that a run named."""
-        rows = [f"run {self.run}", f"budget {self.budget:g}", *(f"file {p} {b}" for p, b in sorted(self.files.items()))]
+        rows = [
+            f"run {self.run}",
+            f"prepare {self.prepare}",
+            f"budget {self.budget:g}",
+            *(f"file {p} {b}" for p, b in sorted(self.files.items())),
+        ]
         if data:
             rows.append(f"data {data}")
         return "sha256:" + hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def read_harness(repository: Repository, session: Session) -> Harness:
-    tree = {path: blob for path, (_mode, blob) in repository.tree(session.base).items()}
-    words = [word.strip("'\"") for word in re.split(r"[\s;&|()]+", session.run)]
-    named = [path for word in words for path in (word.removeprefix("./"), word.replace(".", "/") + ".py") if path in tree]
-    if named:
-        read = _closure(repository, session.base, tree, [*named, *session.editable])
-        read |= {path for path in LOCK_FILES if path in tree}
+    tree = {path: blob for path, (mode, blob) in repository.tree(session.base).items() if mode.startswith("100")}
+    script = re.fullmatch(
+        r"(?:\{python\}|python[\d.]*|uv run(?: python)?) (?:-u )?(?:\./)?([\w./-]+\.py)((?: [\w./=@:-]+)*)", session.run
+    )
+    texts: dict[str, bytes] = {}
+    if script and script[1] in tree:
+        read = _closure(repository, session.base, tree, [script[1], *session.editable], texts)
+        read |= {path for path in tree if path in LOCK_FILES or path in re.split("[ =]", script[2])}
     else:
         read = {path for path in tree if not _PROSE.search(path)}
     files = {path: tree[path] for path in read - set(session.editable)}
-    reports = any(b"AUTORESEARCH_RESULT" in (repository.read_file(session.base, path) or b"")
-                  for path in files if path.endswith(".py"))  # fmt: skip
-    return Harness(session.run, session.budget, files, reports)
+    known = (texts.get(path) or repository.read_file(session.base, path) or b"" for path in files if path.endswith(".py"))
+    return Harness(session.run, session.prepare, session.budget, files, any(b"AUTORESEARCH_RESULT" in text for text in known))
 
 
-def _closure(repository: Repository, commit: str, tree: Mapping[str, str], start: list[str]) -> set[str]:
-    """The named files and every local module that they import, directly or through others."""
-    seen: set[str] = set()
+def _closure(repository: Repository, commit: str, tree: Mapping[str, str], start: list[str], texts: dict[str, bytes]) -> set[str]:
+    """The files named, the local modules that they import, directly or through others, and the files that they name."""
     queue = [path for path in start if path in tree]
+    seen: set[str] = set()
     while queue:
         path = queue.pop()
         if path in seen:
             continue
         seen.add(path)
         if path.endswith(".py"):
-            text = (repository.read_file(commit, path) or b"").decode(errors="replace")
+            texts[path] = repository.read_file(commit, path) or b""
+            text = texts[path].decode(errors="replace")
             queue += [found for found in _imports(path, text) if found in tree]
+            queue += [found for found in tree if found not in seen and _names(text, found)]
     return seen
+
+
+def _names(text: str, path: str) -> bool:
+    """Whether a program speaks of a file in a string: data it opens, a script it starts."""
+    name = PurePosixPath(path).name
+    return not _PROSE.search(path) and bool(re.search(rf"['\"/]{re.escape(name)}['\"]", text))
 
 
 def _imports(path: str, text: str) -> set[str]:
@@ -88,5 +103,5 @@ def _imports(path: str, text: str) -> set[str]:
             here = here.parent
         for root in [here] if level else [here, PurePosixPath()]:
             stem = root / module.replace(".", "/")
-            found |= {f"{stem}.py", f"{stem}/__init__.py"}
+            found |= {f"{stem}.py", f"{stem}/__init__.py", *(f"{parent}/__init__.py" for parent in stem.parents if parent.name)}
     return found

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from autoresearch_git.experiment import Figure
 
 _FIGURE = re.compile(r"^([A-Za-z_][\w.%/-]*):[ \t]+(\S.*?)\s*$")
-_NUMBER = re.compile(r"[-+]?(\d[\d,_]*\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|inf|nan|infinity)%?$", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?((\d+|\d{1,3}(,\d{3})+)(\.\d*)?(e[-+]?\d+)?|\.\d+(e[-+]?\d+)?|inf|nan|infinity)%?$", re.IGNORECASE)
 _TRACEBACK = re.compile(r"^(Traceback \(most recent call last\):|  \+ Exception Group Traceback)")
 TRACEBACK_LIMIT = 3000  # characters of output kept with a crash
+
+# What only the harness may say: the edited file prints, too.
+HARNESS_FIGURES = ("data", "planned_steps", "step_cost", "budget_seconds", "device_class")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def lines(output: str) -> list[str]:
 
 
 def _number(text: str) -> float | None:
-    return float(text.rstrip("%").replace(",", "").replace("_", "")) if _NUMBER.match(text) else None
+    return float(text.rstrip("%").replace(",", "")) if _NUMBER.match(text) else None
 
 
 def _figures(block: list[str]) -> dict[str, Figure]:
@@ -42,7 +45,8 @@ def _figures(block: list[str]) -> dict[str, Figure]:
         if not match:
             break
         number = _number(match[2])
-        found[match[1]] = match[2][:80] if number is None else number
+        twice = match[1] in found
+        found[match[1]] = "said twice" if twice else match[2][:80] if number is None else number
     return found
 
 
@@ -85,10 +89,16 @@ def _checked(figures: dict[str, Figure], metric: str, channel: str) -> Outcome:
     value = figures.pop(metric, None)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Outcome(None, figures, channel, f"{metric} is not a number: {value}")
-    if not math.isfinite(value):
+    if not (abs(value) < 1e300):
         return Outcome(None, figures, channel, f"{metric} is {value}")
-    kept = {k: v for k, v in figures.items() if not isinstance(v, float) or math.isfinite(v)}
-    return Outcome(float(value), kept, channel)
+    return Outcome(float(value), {k: v for k, v in figures.items() if _recordable(v)}, channel)
+
+
+def _recordable(figure: Figure) -> bool:
+    """A finite number of sane size, or printable text."""
+    if isinstance(figure, str):
+        return figure.isprintable()
+    return figure is not None and abs(figure) < 1e300 if not isinstance(figure, bool) else True
 
 
 def combine(channel: Outcome, summary: Outcome, metric: str) -> Outcome:
@@ -100,7 +110,8 @@ def combine(channel: Outcome, summary: Outcome, metric: str) -> Outcome:
     if not math.isclose(channel.value, summary.value, rel_tol=1e-5, abs_tol=1e-6):
         said = f"the run printed {metric} {summary.value:.6f}, the harness measured {channel.value:.6f}"
         return Outcome(None, channel.figures, "harness", said)
-    return Outcome(channel.value, {**summary.figures, **channel.figures}, "harness")
+    printed = {k: v for k, v in summary.figures.items() if k not in HARNESS_FIGURES}
+    return Outcome(channel.value, {**printed, **channel.figures}, "harness")
 
 
 def check_budget(figures: Mapping[str, Figure], budget: float, wall_seconds: float) -> str:
@@ -110,7 +121,7 @@ def check_budget(figures: Mapping[str, Figure], budget: float, wall_seconds: flo
     tells: more than a tenth over the budget, as one step more is a matter of course.
     """
     trained, steps, planned = (figures.get(k) for k in ("training_seconds", "num_steps", "planned_steps"))
-    if planned is not None:  # the harness turned the budget into a number of steps
+    if isinstance(planned, (int, float)):  # the harness turned the budget into a number of steps
         return "" if steps == planned else f"ended early: {steps} of {planned} steps"
     if not isinstance(trained, (int, float)):
         return "the run never used the harness's clock" if figures.get("budget_seconds") is not None else ""

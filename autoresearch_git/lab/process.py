@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.lab import supervisor
 
@@ -25,10 +27,13 @@ GRACE = 10.0  # seconds between TERM and KILL
 LOG_LIMIT = 256 * 2**20  # bytes; a run that prints more is ended before it fills the disk
 
 _SECRET_NAME = re.compile(
-    r"(^|_)(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|COOKIE|APIKEY|KEY|PAT|AUTH|SOCK)(_|$)"
+    r"TOKENS?(_|$)|SECRET|PASS|PWD$|_PW$|CREDENTIAL|COOKIE|API_?KEY|WEBHOOK|JWT|(^|_)(KEY|PAT|AUTH|SOCK)(_|$)"
     r"|^(GIT|GH|GITHUB|GITLAB|ANTHROPIC|OPENAI|GEMINI|GOOGLE|AWS|AZURE|HF|HUGGING_FACE|WANDB|SSH|GPG|NPM|PYPI|TWINE)_"
 )
-_SECRET_VALUE = re.compile(r"gh[pousr]_\w{20}|github_pat_\w{20}|sk-[\w-]{16}|hf_\w{20}|AKIA[A-Z0-9]{16}|://[^/\s@]+:[^/\s@]+@")
+_SECRET_VALUE = re.compile(
+    r"gh[pousr]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|sk-[\w-]{16}|hf_\w{20}|AKIA[A-Z0-9]{16}|AIza[\w-]{30}|xox[abpr]-[\w-]{10}"
+    r"|pypi-[\w-]{16}|npm_\w{20}|r8_\w{20}|dckr_pat_[\w-]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.|://[^/\s@]+:[^/\s@]+@"
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,6 @@ class Exit:
     reason: str
     wall_seconds: float
     peak_rss_mb: float = 0.0
-    leftovers: int = 0
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -47,18 +51,24 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if not (_SECRET_NAME.search(name.upper()) or _SECRET_VALUE.search(value))
+        if not ((name not in _PLAIN and _SECRET_NAME.search(name.upper())) or _SECRET_VALUE.search(value))
         and not (name.startswith("AUTORESEARCH_") and name not in _PASSED_ON)
     }
 
 
 _PASSED_ON = {"AUTORESEARCH_CACHE", "AUTORESEARCH_DEVICE", "AUTORESEARCH_CLIMBMIX_URL"}
+_PLAIN = {"PWD", "OLDPWD"}
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text that will be recorded looks as if it held a token."""
+    return bool(_SECRET_VALUE.search(text))
 
 
 def argv(command: str) -> list[str]:
     """The words of a configured command, or `sh -c` where it uses the shell's language: git's own rule for commands."""
     expanded = command.replace("{python}", shlex.quote(sys.executable))
-    if re.search(r"[|&;<>()$`\\\n*?~#]", re.sub(r"'[^']*'|\"[^\"$`\\]*\"", "", expanded)):
+    if re.match(r"\w+=", expanded) or re.search(r"[|&;<>()$`\\\n*?~#\[]", re.sub(r"'[^']*'|\"[^\"$`\\]*\"", "", expanded)):
         return ["/bin/sh", "-c", expanded]
     try:
         return shlex.split(expanded)
@@ -70,6 +80,10 @@ def argv(command: str) -> list[str]:
 def end_survivors(marker: str) -> int:
     """Kill what an earlier, killed lab of this session may have left running. Returns how many there were."""
     survivors = supervisor.marked(marker)
+    deadline = time.monotonic() + GRACE + 2
+    while _supervised(survivors) and time.monotonic() < deadline:  # it ends its tree itself, and knows it better than we do
+        time.sleep(0.05)
+        survivors = supervisor.marked(marker)
     for process in survivors:
         try:
             process.send_signal(signal.SIGKILL)
@@ -77,6 +91,16 @@ def end_survivors(marker: str) -> int:
         except Exception:  # noqa: S112 — gone already, or not ours to kill; the next line of defence is the lock
             continue
     return len(survivors)
+
+
+def _supervised(processes: list[psutil.Process]) -> bool:
+    for process in processes:
+        try:
+            if supervisor.__file__ in process.cmdline():
+                return True
+        except psutil.Error:
+            continue
+    return False
 
 
 def run(
@@ -94,11 +118,12 @@ def run(
     whole tree is gone when this returns or raises.
     """
     started = time.monotonic()
-    child = subprocess.Popen(
-        [sys.executable, "-I", supervisor.__file__, str(GRACE), str(log), *command],
-        cwd=cwd, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        start_new_session=True,  # ^C reaches us, and we end the tree in order
-    )  # fmt: skip
+    with open(log, "ab") as trouble:  # of the supervisor itself
+        child = subprocess.Popen(
+            [sys.executable, supervisor.__file__, str(GRACE), str(log), *command],
+            cwd=cwd, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=trouble,
+            start_new_session=True,  # ^C reaches us, and we end the tree in order
+        )  # fmt: skip
     reason = ""
     try:
         while not reason:
@@ -115,13 +140,12 @@ def run(
         raise AutoresearchError(f"the command cannot be started: {report['error']}", "git autoresearch config")
     returncode = report.get("returncode")
     if returncode is None and not reason:
-        reason = "the supervisor of the run was killed"
+        reason = "the supervisor of the run was killed, or could not start"
     return Exit(
         None if reason else int(str(returncode)),
         reason,
         time.monotonic() - started,
         float(str(report.get("peak_rss_mb", 0.0))),
-        int(str(report.get("leftovers", 0))),
     )
 
 
@@ -137,17 +161,21 @@ def _stop(child: subprocess.Popen[bytes], marker: str) -> dict[str, object]:
     """Let go of the supervisor, wait until its tree is gone, and read its report; empty where it was killed itself."""
     assert child.stdin
     assert child.stdout
+    interrupted: KeyboardInterrupt | None = None
     while True:
         try:
             child.stdin.close()
             text = child.stdout.read()
             child.wait()
             break
-        except KeyboardInterrupt:  # a second ^C does not leave a tree behind
-            continue
+        except KeyboardInterrupt as again:  # ^C does not leave a tree behind: it is heard when the tree is gone
+            interrupted = again
     child.stdout.close()
     if not text:
         end_survivors(marker)
+    if interrupted:
+        raise interrupted
+    if not text:
         return {}
     report: dict[str, object] = json.loads(text)
     return report

@@ -79,10 +79,9 @@ def _signal_all(processes: list[psutil.Process], number: int) -> None:
             continue
 
 
-def _end(marker: str, grace: float, statuses: dict[int, int]) -> int:
-    """TERM, then KILL, until nothing of the tree is left. Returns how many processes were left at the start."""
+def _end(marker: str, grace: float, statuses: dict[int, int]) -> None:
+    """TERM, then KILL, until nothing of the tree is left."""
     left = _tree(marker)
-    leftovers = len(left)
     _signal_all(left, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while left:
@@ -92,7 +91,6 @@ def _end(marker: str, grace: float, statuses: dict[int, int]) -> int:
         if time.monotonic() > deadline:  # a fork bomb is met by killing again and again
             _signal_all(left, signal.SIGKILL)
     _reap(statuses)
-    return leftovers
 
 
 def _wait(child: int, statuses: dict[int, int]) -> bool:
@@ -128,11 +126,11 @@ def main() -> None:
         print(json.dumps({"error": f"{error.strerror}: {error.filename or command[0]}"}), flush=True)
         return
     ended = _wait(child.pid, statuses)
-    leftovers = _end(os.environ.get("AUTORESEARCH_SESSION", ""), float(grace) if not ended else min(2.0, float(grace)), statuses)
+    _end(os.environ.get("AUTORESEARCH_SESSION", ""), float(grace) if not ended else min(2.0, float(grace)), statuses)
     child.returncode = statuses.get(child.pid, -signal.SIGKILL)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
-    print(json.dumps({"returncode": child.returncode, "leftovers": leftovers, "peak_rss_mb": round(peak, 1)}), flush=True)
+    print(json.dumps({"returncode": child.returncode, "peak_rss_mb": round(peak, 1)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ class Lab:
 
     def place(self, commit: str, files: Mapping[str, str]) -> None:
         """Make the worktree exactly `commit` with `files` on top."""
-        self.worktree.restore(commit)
+        # An environment that `uv run` makes is built from the lock file, not by the experiment.
+        self.worktree.restore(commit, keep=(".venv",) if self.session.run.startswith("uv ") else ())
         for path, text in files.items():
             target = self.worktree.path / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,8 @@ class Lab:
 
     def _touched(self, files: Mapping[str, str]) -> list[str]:
         """Files of the harness, or of the proposal itself, that the run changed while it ran."""
-        changed = self.worktree.changed_paths() & set(self.harness.files)
+        blobs = self.worktree.blobs(sorted(self.harness.files))
+        changed = {path for path, blob in self.harness.files.items() if blobs.get(path) != blob}
         rewritten = {p for p, text in files.items() if _bytes(self.worktree.path / p) != text.encode()}
         return sorted(changed | rewritten)
 
@@ -146,6 +149,9 @@ class Lab:
             return outcome.Outcome(crash=f"the run changed {', '.join(touched)}")
         metric = self.session.metric.name
         found = outcome.parse_summary(output, metric)
+        if not (channel.exists() or self.harness.reports):
+            printed = {k: v for k, v in found.figures.items() if k not in outcome.HARNESS_FIGURES}
+            found = dataclasses.replace(found, figures=printed)
         if channel.exists():
             text = channel.read_text(encoding="utf-8", errors="replace")
             found = outcome.combine(outcome.parse_channel(text, metric), found, metric)

@@ -40,8 +40,6 @@ class Notebook:
 
 def opening(repository: Repository, session: Session) -> RefChange:
     """Make the record that opens the session. The returned change creates the notebook, and fails where it exists."""
-    tree = repository.resolve(session.base)
-    assert tree is not None
     record = repository.commit_tree(f"{session.base}^{{tree}}", [], trailers.session_message(session))
     return RefChange(session.notebook, record, None)
 

@@ -33,7 +33,7 @@ def row(experiment: Experiment) -> str:
     value = 0.0 if crashed or experiment.value is None else experiment.value
     memory = 0.0 if crashed else experiment.memory_gb
     status = Status.KEEP if experiment.status is Status.BASELINE else experiment.status
-    return f"{experiment.commit[:7]}\t{value:.6f}\t{memory:.1f}\t{status}\t{one_line(experiment.description, 10_000)}\n"
+    return f"{experiment.commit[:7]}\t{value:.6f}\t{memory:.1f}\t{status}\t{one_line(experiment.description)}\n"
 
 
 def render(metric: Metric, experiments: Iterable[Experiment]) -> str:

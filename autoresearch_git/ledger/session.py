@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import time
@@ -24,7 +25,7 @@ from typing import IO, Any
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Measurement, Proposal, Session
 from autoresearch_git.ledger import notebook, results_tsv
-from autoresearch_git.repository import RefChange, RefMovedError, Repository, Worktree
+from autoresearch_git.repository import RefChange, Repository, Worktree
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def folder_of(repository: Repository, name: str) -> Path:
 
 def session_names(repository: Repository) -> list[str]:
     """Sessions of this repository by their notebooks, the one that was written last first."""
-    return [ref.name.removeprefix(notebook.NAMESPACE) for ref in repository.refs(notebook.NAMESPACE)]
+    return [ref.removeprefix(notebook.NAMESPACE) for ref in repository.refs(notebook.NAMESPACE)]
 
 
 def free_tag(repository: Repository, platform: str, branch_prefix: str) -> str:
@@ -134,6 +135,12 @@ def _write(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def check_session(repository: Repository, session: Session) -> None:
+    """Everything that can be wrong with a new session before it is made. Raises AutoresearchError."""
+    _check_subject(repository, session)
+    _check_name(repository, session)
+
+
 def _check_name(repository: Repository, session: Session) -> None:
     if not (repository.valid_ref(session.branch) and repository.valid_ref(session.notebook)):
         raise AutoresearchError(f"{session.name!r} cannot be a branch name", "git autoresearch start --tag nov21")
@@ -142,6 +149,9 @@ def _check_name(repository: Repository, session: Session) -> None:
             parent = ref.partition(f"/{above}/")[0] + f"/{above}"
             if repository.ref_target(parent):
                 raise AutoresearchError(f"{parent} is in the way of {ref}", "git config autoresearch.branch-prefix <another>")
+        below = repository.refs(ref + "/")
+        if below:
+            raise AutoresearchError(f"{below[0]} is in the way of {ref}", "git autoresearch start --tag <another name>")
     if repository.ref_target(session.notebook):
         raise AutoresearchError(f"session {session.name} exists already",
                                 f"git autoresearch start --resume --tag {session.tag}, or choose another --tag")  # fmt: skip
@@ -160,6 +170,12 @@ def _check_subject(repository: Repository, session: Session) -> None:
                                     "git autoresearch init writes one; git config autoresearch.editable names another")  # fmt: skip
         if not mode.startswith("100"):
             raise AutoresearchError(f"{path} is no regular file", "git config autoresearch.editable <a regular file>")
+        try:
+            text = (repository.read_file(session.base, path) or b"").decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text or text.startswith("\ufeff"):
+            raise AutoresearchError(f"{path} is not UTF-8 text without a byte order mark", f"save {path} as UTF-8, then commit")
 
 
 class LiveSession:
@@ -170,14 +186,14 @@ class LiveSession:
         self.folder = folder_of(repository, name)
         self._lock = lock
         self.book = notebook.read(repository, notebook.NAMESPACE + name)
+        self.began_with = len(self.book.experiments)  # when this process took it up
         self.worktree = self._open_worktree()
         self._rebuild_views()
 
     @classmethod
     def create(cls, repository: Repository, session: Session) -> LiveSession:
         """Begin a session: its lock, the record that opens its notebook, its worktree at the base commit."""
-        _check_subject(repository, session)
-        _check_name(repository, session)
+        check_session(repository, session)
         lock = _lock(folder_of(repository, session.name), session.name)
         try:
             _check_name(repository, session)
@@ -188,11 +204,18 @@ class LiveSession:
             raise
 
     @classmethod
-    def resume(cls, repository: Repository, name: str) -> LiveSession:
-        """Take up a session again, from whatever state it was left in, also without its folder."""
+    def resume(cls, repository: Repository, name: str, trust: bool = False) -> LiveSession:
+        """Take up a session again, from whatever state it was left in.
+
+        A notebook alone may be a stranger's, and resuming it runs the command that it names: without its folder, which
+        `create` made, it is only taken up with `trust`.
+        """
+        session = _own_session(repository, name)
+        if not trust and not folder_of(repository, name).is_dir():
+            raise AutoresearchError(f"session {name} has no folder here, so it may be somebody else's; it would run: {session.run}",
+                                    f"if that is fine: git autoresearch start --resume --tag {session.tag} --trust")  # fmt: skip
         lock = _lock(folder_of(repository, name), name)
         try:
-            session = notebook.read(repository, notebook.NAMESPACE + name).session
             for ref in (session.notebook, session.branch):  # ours alone, and a git that moved them is dead
                 Path(repository.common_dir, ref + ".lock").unlink(missing_ok=True)
             live = cls(repository, name, lock)
@@ -203,7 +226,6 @@ class LiveSession:
             raise
 
     def close(self) -> None:
-        self.worktree.close()
         self._lock.close()
 
     @property
@@ -221,24 +243,40 @@ class LiveSession:
     def _open_worktree(self) -> Worktree:
         path = self.folder / "worktree"
         self.logs.mkdir(exist_ok=True)
-        if not (path / ".git").exists():
-            self.repository.add_worktree(path, self.book.head)
         worktree = self.repository.open_worktree(path)
+        if worktree is None:  # new, damaged, or left behind by a copy or a move of the repository
+            shutil.rmtree(path, ignore_errors=True)
+            self.repository.add_worktree(path, self.book.head)
+            worktree = self.repository.open_worktree(path)
+            assert worktree is not None
         worktree.clear_stale_locks()
         return worktree
 
     def _check_branch(self) -> None:
-        """The branch must stand where the notebook says; one that is missing (a fetched notebook) is made again."""
-        expected = self.book.incumbent.commit if self.book.incumbent else None
-        found = self.repository.ref_target(self.session.branch)
-        if found is None and expected:
-            self.repository.update_refs([RefChange(self.session.branch, expected, None)], "resume")
-        elif found != expected:
-            raise RefMovedError(
-                f"{self.session.branch.removeprefix('refs/heads/')} is at {(found or '')[:10]}, not at the last kept experiment",
-                f"git update-ref {self.session.branch} {expected} puts it back" if expected
-                else f"git branch -m {self.session.branch.removeprefix('refs/heads/')} <another name>",
-            )  # fmt: skip
+        """The branch must stand where the notebook says.
+
+        git moves the refs of one transaction one after the other: a kill between two leaves the branch one keep behind,
+        and it is moved on here. One that is missing (a fetched notebook) is made again.
+        """
+        branch = self.session.branch
+        short = branch.removeprefix("refs/heads/")
+        user = self.repository.checked_out_at(branch)
+        if user:
+            raise AutoresearchError(f"branch {short} is checked out at {user}; it would move under your feet",
+                                    f"git -C {user} checkout --detach")  # fmt: skip
+        kept = [e.commit for e in self.book.experiments if e.status.advances]
+        expected = kept[-1] if kept else None
+        before = kept[-2] if len(kept) > 1 else None
+        found = self.repository.ref_target(branch)
+        if found == expected:
+            return
+        if expected and found in (None, before):
+            self.repository.update_refs([RefChange(branch, expected, found)], "resume")
+            return
+        raise AutoresearchError(
+            f"{short} is at {(found or '')[:10]}, not at the last kept experiment",
+            f"git update-ref {branch} {expected} puts it back" if expected else f"git branch -m {short} <another name>",
+        )
 
     def _rebuild_views(self) -> None:
         _write(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))
@@ -280,15 +318,30 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
     return inflight if inflight.number == number else None
 
 
+def _own_session(repository: Repository, name: str) -> Session:
+    """The session that a notebook describes, if it describes the one it is named after."""
+    session = notebook.read(repository, notebook.NAMESPACE + name).session
+    plain = all(not p.startswith(("/", "-")) and ".." not in Path(p).parts for p in session.editable)
+    if session.name != name or not plain or not repository.valid_ref(session.branch):
+        raise AutoresearchError(f"the notebook {notebook.NAMESPACE}{name} does not describe session {name}",
+                                f"git update-ref -d {notebook.NAMESPACE}{name} removes it")  # fmt: skip
+    return session
+
+
 def choose_session(repository: Repository, wanted: str | None) -> str:
-    """The name (`<platform>/<tag>`) of the session that the user means: by name, tag or branch; else the latest."""
+    """The name (`<platform>/<tag>`) of the session that the user means: by name, tag or branch.
+
+    If they name none: the one that runs, else the latest that was made here, else the latest.
+    """
     names = session_names(repository)
     if not names:
         raise AutoresearchError("there is no session in this repository", "git autoresearch start")
     if not wanted:
-        return names[0]
+        running = (n for n in names if holder(folder_of(repository, n)))
+        here = (n for n in names if folder_of(repository, n).is_dir())
+        return next(running, None) or next(here, names[0])
     word = re.sub(r"^(refs/heads/|refs/autoresearch/)", "", wanted)
-    matches = [name for name in names if name == word or name.rpartition("/")[2] == word or word.endswith("/" + name)]
+    matches = [name for name in names if name == word or name.endswith("/" + word) or word.endswith("/" + name)]
     if not matches:
         raise AutoresearchError(f"there is no session {wanted!r}", f"sessions here: {', '.join(names[:8])}")
     return matches[0]

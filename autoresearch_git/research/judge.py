@@ -2,8 +2,8 @@
 
 `strict` is upstream's rule: better is kept, equal is discarded. `confirmed` keeps a gain above the noise at once; a
 smaller one is measured again with another seed before it may advance the branch, and the number that is kept is the
-confirming one: the first was picked because it looked good. Runs are compared with the incumbent's run of the same seed
-where there is one, which takes the seed's own luck out of the difference.
+confirming one: the first was picked because it looked good. What is compared is always the number that the incumbent is
+remembered by, so the kept chain improves from commit to commit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MeasureAgain:
 
 
 def first_seed(incumbent: Experiment) -> int:
-    """The seed to try a candidate with: the one that gave the incumbent its number."""
+    """The seed to try a candidate with: the one that gave the incumbent its number, so that both share its luck."""
     runs = incumbent.measurements
     return (runs[0] if incumbent.status is Status.BASELINE else runs[-1]).seed
 
@@ -48,7 +48,8 @@ def judge(
     last = measurements[-1]
     if last.value is None:
         return Verdict(Status.CRASH, None, last.crash)
-    gain = metric.gain(last.value, _reference(incumbent, last.seed))
+    assert incumbent.value is not None
+    gain = metric.gain(last.value, incumbent.value)
     if gain <= 0:
         again = f" on seed {last.seed}, the second run" if len(measurements) > 1 else ""
         return Verdict(Status.DISCARD, last.value, f"{-gain:.6g} worse{again}" if gain else f"no better{again}")
@@ -60,10 +61,3 @@ def judge(
         return Verdict(Status.KEEP, last.value, f"{gain:.6g} better, above the noise of {noise.floor:.2g}")
     floor = "not known yet" if math.isinf(noise.floor) else f"{noise.floor:.2g}"
     return MeasureAgain(last.seed + 1, f"{gain:.6g} better; the noise is {floor}")
-
-
-def _reference(incumbent: Experiment, seed: int) -> float:
-    same = [m.value for m in incumbent.measurements if m.seed == seed and m.value is not None]
-    value = same[-1] if same else incumbent.value
-    assert value is not None
-    return value

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Measurement, Proposal, Status, Verdict
+from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
+from autoresearch_git.ledger.trailers import one_line
 from autoresearch_git.research import judge as judging
 from autoresearch_git.research import screening
 from autoresearch_git.research.judge import MeasureAgain
@@ -53,13 +54,15 @@ class Loop:
     researcher: Researcher
     limits: Limits
     report: Reporter
+    machine: Mapping[str, Figure]
     stop: Callable[[], bool] = lambda: False
+    _context: dict[str, str] | None = None
 
     def run(self) -> str:
         """Research until a limit; returns why it ended, in a few words. Raises AutoresearchError where it must pause."""
+        started, done, failures = time.monotonic(), 0, 0
         if not self.live.book.experiments:
             self._baseline()
-        started, done, failures = time.monotonic(), 0, 0
         while True:
             ended = self._ended(done, time.monotonic() - started)
             if ended:
@@ -116,18 +119,18 @@ class Loop:
 
     def land(self, inflight: Inflight, verdict: Verdict) -> Experiment:
         """Record the experiment with its verdict."""
-        data = str(next((m.figures["data"] for m in inflight.measurements if "data" in m.figures), ""))
+        data = next((str(m.figures["data"]) for m in inflight.measurements if "data" in m.figures), "")
         experiment = Experiment(
             number=inflight.number,
             status=verdict.status,
-            description=inflight.proposal.description,
+            description=one_line(inflight.proposal.description),
             value=verdict.value,
             measurements=inflight.measurements,
             reason=verdict.reason,
             rationale=inflight.proposal.rationale,
             researcher=inflight.proposal.researcher,
             harness=self.lab.harness.fingerprint(data or self._data()),
-            platform=self.live.session.machine,
+            platform=self.machine,
         )
         recorded = self.live.record(experiment, inflight.proposal)
         self.report.recorded(recorded)
@@ -143,7 +146,7 @@ class Loop:
             self.live.drop_inflight()
             raise AutoresearchError(
                 f"the baseline crashed: {verdict.reason}",
-                f"see {self.lab.log_of(0, len(inflight.measurements))}, mend what it says, then start --resume",
+                f"see {self.lab.log_of(0, len(inflight.measurements))}; then start --resume, or start anew if a commit mends it",
             )
         self.land(inflight, verdict)
 
@@ -164,14 +167,15 @@ class Loop:
         many as the incumbent, at the pace that the baseline set. The pace is relative to a fixed piece of work, so a
         machine that is busier now than then does not look like a slower idea."""
         if inflight.measurements:
-            planned = inflight.measurements[0].figures.get("planned_steps")
+            planned = _number(inflight.measurements[0], "planned_steps")
             return {} if planned is None else {"AUTORESEARCH_STEPS": f"{planned:.0f}"}
         incumbent = self.live.book.incumbent
-        planned = incumbent.measurements[-1].figures.get("planned_steps") if incumbent else None
+        planned = _number(incumbent.measurements[-1], "planned_steps") if incumbent else None
         if planned is None:
             return {}
-        first = self.live.book.experiments[0].measurements[0].figures
-        pace = {"AUTORESEARCH_PACE": f"{first['planned_steps']:.0f}@{first['step_cost']!r}"} if "step_cost" in first else {}
+        first = self.live.book.experiments[0].measurements[0]
+        steps, cost = _number(first, "planned_steps"), _number(first, "step_cost")
+        pace = {"AUTORESEARCH_PACE": f"{steps:.0f}@{cost!r}"} if steps and cost else {}
         return {"AUTORESEARCH_STEPS": f"~{planned:.0f}", **pace}
 
     def _data(self) -> str:
@@ -180,7 +184,7 @@ class Loop:
 
     def _check_data(self, measurement: Measurement) -> None:
         known, now = self._data(), measurement.figures.get("data")
-        if known and now and now != known:
+        if known and now is not None and str(now) != known:
             raise AutoresearchError(
                 f"the data changed since this session's baseline: {str(now)[:18]}… is not {known[:18]}…",
                 "bring the old data back, or begin a new session: git autoresearch start",
@@ -193,10 +197,11 @@ class Loop:
 
     def _view(self, files: dict[str, str]) -> View:
         book = self.live.book
-        read = ((path, self.live.repository.read_file(book.head, path)) for path in self.lab.harness.files if path.endswith(".py"))
-        context = {path: content.decode(errors="replace") for path, content in read if content is not None}
+        if self._context is None:  # the harness does not change in a session
+            read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
+            self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
-        return View(book.session, book.experiments, files, context, facts, measured_noise(book.experiments))
+        return View(book.session, book.experiments, files, self._context, facts, measured_noise(book.experiments))
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():
@@ -213,3 +218,8 @@ class Loop:
                 f"paused after {failures} failures of {self.researcher.name} in a row, the last: {reason}",
                 f"git autoresearch start --resume --tag {self.live.session.tag} goes on",
             )
+
+
+def _number(measurement: Measurement, figure: str) -> float | None:
+    value = measurement.figures.get(figure)
+    return float(value) if isinstance(value, (int, float)) else None

@@ -36,6 +36,7 @@ _PRIOR = (
     (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5),
 )
 _TRIED = re.compile(r"([A-Z][A-Z0-9_]*) (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+?) → (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+)")
+_LONGEST = 60  # characters of a value
 _FINEST = 0.2  # of the first step; below that a value is as good as tried
 
 
@@ -110,7 +111,8 @@ def _arms(reading: Reading, memory: _Memory, order: random.Random) -> Iterator[_
     """Directions, the most promising first; equals in an order that the session's seed decides."""
     ranked = []
     for name, constant in sorted(reading.constants.items()):
-        if _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
+        unreadable = len(constant.source) > _LONGEST or "\n" in constant.source  # could not be read back from the ledger
+        if unreadable or _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
             continue
         prior = next((weight for pattern, weight in _PRIOR if re.search(pattern, name)), 0.4)
         for up in (True, False):
@@ -169,7 +171,8 @@ def _number(name: str, value: float, up: bool, step: float) -> Iterator[str]:
         if value >= 32 and math.log2(value).is_integer():
             yield str(value * 2 if up else value // 2)
         else:
-            yield str(max(1, value + (1 if up else -1) * max(1, round(abs(value) * 0.25 * step))))
+            moved_by = max(1, round(abs(value) * 0.25 * step)) * (1 if up else -1)
+            yield str(max(1, value + moved_by) if value > 0 else value + moved_by)
     elif re.search(r"BETA|MOMENTUM", name) and 0 < value < 1:  # what matters is the distance to one
         distance = (1 - value) * (1 + 0.6 * step) ** (-1 if up else 1)
         if distance < 1:
@@ -214,8 +217,10 @@ def _allowed(
 
 @functools.lru_cache(maxsize=1 << 16)
 def _value(source: str) -> Any:
-    found = constants.read(f"X = {source}", {}).constants.get("X") if source.strip() else None
-    return None if found is None else found.value
+    try:
+        return constants.read(f"X = {source}", {}).constants["X"].value
+    except (SyntaxError, KeyError):
+        return None
 
 
 def _order(value: Any) -> Any:
