@@ -27,13 +27,16 @@ _LEFT_ALONE = re.compile(
 )
 # May be moved along where an assert ties it to the one that is tried.
 _FOLLOWS = re.compile(r"DEVICE_BATCH|MICRO_BATCH|ACCUM")
-# What usually matters, first: from the kept experiments of published sessions.
+# What usually matters, and which way (up, down): the weights follow what published sessions kept.
 _PRIOR = (
-    (r"TOTAL_BATCH|BATCH_SIZE", 1.0),
-    (r"_LR$|LEARNING_RATE", 0.9),
-    (r"DEPTH|LAYERS|ASPECT|WARMDOWN|FINAL_LR", 0.75),
-    (r"PATTERN|WINDOW|ROPE|INIT|LAMBDA", 0.6),
-    (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5),
+    (r"TOTAL_BATCH|BATCH_SIZE", 0.7, 1.0),
+    (r"UNEMBEDDING_LR|HEAD_LR", 0.95, 0.75),
+    (r"_LR$|LEARNING_RATE", 0.9, 0.75),
+    (r"WARMDOWN|FINAL_LR", 0.8, 0.6),
+    (r"DEPTH|LAYERS|ASPECT", 0.75, 0.6),
+    (r"PATTERN|WINDOW|ROPE|INIT|LAMBDA", 0.6, 0.6),
+    (r"DECAY|BETA|MOMENTUM|WARMUP", 0.5, 0.5),
+    (r"", 0.4, 0.4),
 )
 _TRIED = re.compile(r"([A-Z][A-Z0-9_]*) (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+?) → (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+)")
 _LONGEST = 60  # characters of a value
@@ -114,10 +117,10 @@ def _arms(reading: Reading, memory: _Memory, order: random.Random) -> Iterator[_
         unreadable = len(constant.source) > _LONGEST or "\n" in constant.source  # could not be read back from the ledger
         if unreadable or _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
             continue
-        prior = next((weight for pattern, weight in _PRIOR if re.search(pattern, name)), 0.4)
-        for up in (True, False):
+        upwards, downwards = next((up, down) for pattern, up, down in _PRIOR if re.search(pattern, name))
+        for up, prior in ((True, upwards), (False, downwards)):
             arm = memory.arms.get((name, up), _Arm(name, up))
-            ranked.append((prior * arm.score * order.uniform(0.75, 1.0), arm))
+            ranked.append((prior * arm.score * order.uniform(0.9, 1.0), arm))
     for _, arm in sorted(ranked, key=lambda pair: -pair[0]):
         yield arm
 
@@ -185,7 +188,7 @@ def _number(name: str, value: float, up: bool, step: float) -> Iterator[str]:
         if up:
             yield _plain(0.01 * step, 1)
     else:
-        yield _plain(value * (1 + 0.5 * step) ** (1 if up else -1), 2)
+        yield _plain(value * (1 + step) ** (1 if up else -1), 2)  # coarse first: a small change drowns in the noise
 
 
 def _plain(value: float, digits: int) -> str:
