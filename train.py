@@ -83,7 +83,7 @@ if DEVICE_CLASS == "cpu":
     VE_GATE_CHANNELS = 32    # channels of the residual stream that decide how much value embedding a head takes
 
     # Optimisation
-    TOTAL_BATCH_SIZE = 2**11 # tokens per optimiser step
+    TOTAL_BATCH_SIZE = 2**12 # tokens per optimiser step: two forward passes, the proportion of the H100 class
     DEVICE_BATCH_SIZE = 8    # rows per forward pass
     EMBEDDING_LR = 0.6       # AdamW, token and value embeddings, at width 768 (scaled by 1/sqrt(width))
     UNEMBEDDING_LR = 0.004   # AdamW, output head, at width 768 (scaled likewise)

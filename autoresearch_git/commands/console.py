@@ -105,8 +105,10 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
     lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "
              f"{'lower' if session.metric.direction == 'min' else 'higher'} is better"]  # fmt: skip
     if noise.degrees:
-        lines.append(f"noise    one run's sd is {noise.sd:.2g} ({noise.degrees} degrees of freedom); "
-                     f"one gain counts as real above {noise.floor:.2g}")  # fmt: skip
+        rule = (
+            f"; a gain below {noise.floor:.2g} is kept only if a second seed shows it too" if session.judge == "confirmed" else ""
+        )
+        lines.append(f"noise    one run varies by {noise.sd:.2g} (sd, {noise.degrees} degrees of freedom){rule}")
     lines.append(f"tried    {len(experiments) - 1} experiments: {counts}")
     lines.append(f"branch   {fields['branch']}")
     return lines
