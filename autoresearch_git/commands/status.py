@@ -11,7 +11,8 @@ import click
 from autoresearch_git.commands import console
 from autoresearch_git.lab import trial
 from autoresearch_git.ledger import notebook
-from autoresearch_git.ledger.session import choose_session, folder_of, holder, read_inflight, session_names
+from autoresearch_git.ledger.lock import holder
+from autoresearch_git.ledger.session import choose_session, folder_of, read_inflight, session_names
 from autoresearch_git.ledger.trailers import one_line
 from autoresearch_git.repository import Repository, open_repository
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.ledger.session import choose_session, folder_of, holder
+from autoresearch_git.ledger.lock import holder
+from autoresearch_git.ledger.session import choose_session, folder_of
 from autoresearch_git.repository import open_repository
 
 PATIENCE = 30.0  # seconds to wait for the session to let go

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from typing import IO, Any
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Measurement, Proposal, Session
 from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.ledger.lock import acquire, holder
 from autoresearch_git.repository import RefChange, Repository, Worktree
 
 
@@ -35,18 +34,6 @@ class Inflight:
     number: int
     proposal: Proposal
     measurements: tuple[Measurement, ...] = ()
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a session's lock."""
-
-    pid: int
-    host: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
 
 
 def folder_of(repository: Repository, name: str) -> Path:
@@ -78,51 +65,6 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def holder(folder: Path) -> Holder | None:
-    """Who works on the session now; None where nobody does. A dead holder's lock is free: the kernel let go of it."""
-    try:
-        with open(folder / "lock", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None
-            except OSError:
-                fields = json.loads(file.read() or "{}")
-                return Holder(fields.get("pid", 0), fields.get("host", "?"), fields.get("since", "?"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def _take(file: IO[str]) -> None:
-    """Lock a file for this process alone. Somebody who only looks (`status`) holds it for an instant: try a few times."""
-    for attempt in range(5):
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if attempt == 4:
-                raise
-            time.sleep(0.05)
-
-
-def _lock(folder: Path, name: str) -> IO[str]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "a+", encoding="utf-8")  # noqa: SIM115 — held as long as the session is open
-    except OSError as error:
-        raise AutoresearchError(f"the session's folder cannot be written: {error.strerror}: {folder}",
-                                "make the git directory writable") from error  # fmt: skip
-    try:
-        _take(file)
-    except OSError as error:
-        file.close()
-        raise AutoresearchError(f"session {name} is being worked on by {holder(folder) or 'another process'}",
-                                f"git autoresearch stop {name}, or start another with --tag") from error  # fmt: skip
-    file.truncate(0)
-    me = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
-    file.write(json.dumps(dataclasses.asdict(me)))
-    file.flush()
-    return file
 
 
 def _write(path: Path, text: str) -> None:
@@ -194,7 +136,7 @@ class LiveSession:
     def create(cls, repository: Repository, session: Session) -> LiveSession:
         """Begin a session: its lock, the record that opens its notebook, its worktree at the base commit."""
         check_session(repository, session)
-        lock = _lock(folder_of(repository, session.name), session.name)
+        lock = acquire(folder_of(repository, session.name), session.name)
         try:
             _check_name(repository, session)
             repository.update_refs([notebook.opening(repository, session)], f"session {session.name}")
@@ -214,7 +156,7 @@ class LiveSession:
         if not trust and not folder_of(repository, name).is_dir():
             raise AutoresearchError(f"session {name} has no folder here, so it may be somebody else's; it would run: {session.run}",
                                     f"if that is fine: git autoresearch start --resume --tag {session.tag} --trust")  # fmt: skip
-        lock = _lock(folder_of(repository, name), name)
+        lock = acquire(folder_of(repository, name), name)
         try:
             for ref in (session.notebook, session.branch):  # ours alone, and a git that moved them is dead
                 Path(repository.common_dir, ref + ".lock").unlink(missing_ok=True)
