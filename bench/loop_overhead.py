@@ -138,7 +138,7 @@ def main() -> None:
             "experiments": options.experiments,
             "records": options.records,
             "overhead_seconds_empty": round(per_experiment(fresh, options.experiments) - bare, 4),
-            "overhead_seconds_full": round(per_experiment(full, options.experiments, "--resume") - bare, 4),
+            "overhead_seconds_full": round(per_experiment(full, options.experiments, "--resume", "--trust") - bare, 4),
             "read_ms_full": round(read_ms(full), 1),
             "help_cpu_ms": round(help_cpu_ms(10), 1),
         }

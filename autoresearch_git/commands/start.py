@@ -158,7 +158,7 @@ def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_
 
 def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:
     """Five minutes elsewhere are another number: a session stays on the hardware that it was begun on."""
-    for name in ("gpu", "cpu"):
+    for name in ("gpu", "cpu") if session.machine else ():
         then, now = session.machine.get(name), facts.get(name)
         if then != now:
             raise AutoresearchError(f"session {session.name} was begun on {then or f'no {name}'}, this is {now or f'no {name}'}",
