@@ -115,7 +115,7 @@ KEYS = (
     Key("metric", "val_bpb", _name, "name under which a run reports the number being researched"),
     Key("direction", "min", _choice("min", "max"), "which way is better"),
     Key("run", "", _command, "command of one experiment; {python} is the interpreter of this tool"),
-    Key("prepare", "", _text, "command that is run once in the worktree before the baseline"),
+    Key("prepare", "", _text, "command that is run once before the baseline; its output lies outside the worktree"),
     Key("budget", "300", seconds, "training time of one run, told to it in AUTORESEARCH_BUDGET"),
     Key("timeout", "0", _or_zero(seconds), "time after which a run is killed; 0: 2 × budget, 600 s at least"),
     Key("editable", "train.py", _paths, "the only files that an experiment may change"),
