@@ -372,7 +372,7 @@ def test_a_branch_in_the_way_is_found_before_the_baseline(toy: World) -> None:
 
 def test_looking_at_a_session_never_keeps_it_from_starting(toy: World) -> None:
     toy.ok("start", "--tag", "t", "--experiments", "1")
-    watcher = subprocess.Popen(["sh", "-c", "while :; do flock -s -n lock true; done"], cwd=toy.folder())
+    watcher = subprocess.Popen(["sh", "-c", "while :; do flock -s -n lock true; sleep 0.003; done"], cwd=toy.folder())
     try:
         for _ in range(3):
             toy.ok("start", "--resume", "--experiments", "1")

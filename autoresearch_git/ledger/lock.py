@@ -42,14 +42,20 @@ def holder(folder: Path) -> Holder | None:
 
 
 def _take(file: IO[str]) -> None:
-    """Lock a file for this process alone. Somebody who only looks (`status`) holds it for an instant: try a few times."""
-    for attempt in range(5):
+    """Lock a file for this process alone. Raises OSError at once where another holds it so.
+
+    Somebody who only looks (`status`) shares it for an instant: that is waited for.
+    """
+    deadline = time.monotonic() + 5
+    while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if attempt == 4:
+            if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(0.005)
 
 
 def acquire(folder: Path, name: str) -> IO[str]:
