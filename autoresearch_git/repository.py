@@ -206,10 +206,9 @@ class Repository:
         except git.GitCommandError:
             return None
 
-    def messages(self, tip: str, *, first_parent: bool = True, exclude: str = "") -> list[CommitMessage]:
-        """The commits from `tip` back to the root (or `exclude`), oldest first, in one git process."""
-        options = ["--first-parent"] if first_parent else []
-        return list(self._log(["--reverse", *options, tip, *([f"^{exclude}"] if exclude else [])], None))
+    def messages(self, tip: str) -> list[CommitMessage]:
+        """The chain of first parents from `tip` back to the root, oldest first, in one git process."""
+        return list(self._log(["--reverse", "--first-parent", tip], None))
 
     def messages_of(self, commits: Iterable[str]) -> dict[str, CommitMessage]:
         """The named commits, by sha, in one git process."""

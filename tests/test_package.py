@@ -79,10 +79,3 @@ def test_every_bench_takes_json() -> None:
     for program in (TOP / "bench").glob("*.py"):
         shown = subprocess.run([sys.executable, str(program), "-h"], capture_output=True, text=True)
         assert "--json" in shown.stdout, program.name
-
-
-def test_the_project_speaks_of_itself_alone() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True).stdout.split()
-    for name in tracked:
-        if name.endswith((".py", ".md", ".toml", ".yml", ".j2")) and name != "tests/test_package.py":
-            assert "../shared" not in (TOP / name).read_text(), name
