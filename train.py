@@ -719,6 +719,8 @@ end_phase("train")
 
 val_bpb = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)
 end_phase("eval")
+gc.unfreeze()  # or Triton's bindings complain of leaks at the exit
+gc.enable()
 
 if DEVICE == "cuda":
     peak_memory = torch.cuda.max_memory_allocated()  # bytes
