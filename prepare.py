@@ -129,6 +129,10 @@ VAL_SHARD = 6542  # the last shard of climbmix, never trained on
 VAL_NAME = f"shard_{VAL_SHARD:05d}.parquet"
 FORMAT = 2  # of the manifest and the rows; another number means "prepare again"
 RULES = ("upstream", "split")  # how documents become rows: see pack_rows
+# `split` wastes no text, yet val_bpb after 190 steps on a CPU, less than one pass, is worse (mean of seeds 42, 43, 44):
+# 1.7419 against 1.7128 on the built-in corpus, 1.5242 against 1.5122 with 22 % of the tokens in documents longer than a
+# row; the seeds of one cell differ by 0.004 to 0.014. Validation is packed by `upstream` in any case, which has no pieces
+# that begin within a document.
 PACKING = "upstream"
 assert VOCAB_SIZE <= 2**15, "token numbers are signed 16 bits wide on their way to the device"
 
@@ -276,7 +280,7 @@ def progress_bar(stage, unit, total=None):
     """On stderr, and only on a terminal: in a log, the line that each stage prints at its end must do."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=f"{stage + ':':<10}", unit=unit, unit_scale=True, disable=None, leave=False)
+    return tqdm(total=total, desc=stage, unit=unit, unit_scale=True, disable=None, leave=False)
 
 
 # ---------------------------------------------------------------------------
@@ -606,7 +610,7 @@ def prepare_folder(root, files, directory):
     print(f"folder:    {len(good)} files with text{skipped}", flush=True)
     if not good:
         fail(f"{root} holds no text", "name a folder with parquet files that have a column `text`, or with .txt, .md, ...")
-    with progress_bar("folder", "files", len(good)) as bar:
+    with progress_bar("folder", " files", len(good)) as bar:
 
         def documents():
             for path in good:
@@ -693,6 +697,19 @@ def tokenizer_sha256(directory):
     return digest.hexdigest()
 
 
+def learn_tokens(documents):
+    """Byte pair encoding of these texts: (the tokens in order of their ranks, the pattern that cuts text before)."""
+    import rustbpe
+
+    bpe = rustbpe.Tokenizer()
+    bpe.train_from_iterator(documents, VOCAB_SIZE - len(SPECIAL_TOKENS), pattern=SPLIT_PATTERN)
+    ranks = {rank: bytes(token) for token, rank in bpe.get_mergeable_ranks()}
+    if len(ranks) != VOCAB_SIZE - len(SPECIAL_TOKENS):
+        remedy = "prepare more of it: a larger folder, or --shards 2"
+        fail(f"the text is too short to learn {VOCAB_SIZE:,} tokens from it", remedy)
+    return [ranks[i] for i in range(len(ranks))], bpe.get_pattern()
+
+
 def prepare_tokenizer(source, directory, shards, old, max_chars=1_000_000_000, doc_cap=10_000):
     """
     Train on the first billion characters of the training shards, at most 10,000 of a document. The result is two
@@ -703,44 +720,30 @@ def prepare_tokenizer(source, directory, shards, old, max_chars=1_000_000_000, d
         read = old["trained_on"]
         if read == content or (old["reached_limit"] and read == content[: len(read)]):
             return old
-    import rustbpe
-
-    chars = shards_read = 0
+    start, chars, shards_read = time.time(), 0, 0
 
     def documents():
         nonlocal chars, shards_read
         for shard in shards[:-1]:
             shards_read += 1
-            for texts in shard_texts(source, directory, [shard]):
-                before = chars
-                for text in texts:
-                    chars += min(len(text), doc_cap)
-                    yield text[:doc_cap]
-                    if chars >= max_chars:
-                        return
-                bar.update(chars - before)
+            for text in itertools.chain.from_iterable(shard_texts(source, directory, [shard])):
+                yield text[:doc_cap]
+                chars += min(len(text), doc_cap)
+                bar.update(min(len(text), doc_cap))
+                if chars >= max_chars:
+                    return
 
-    start = time.time()
     print(f"tokenizer: learning {VOCAB_SIZE:,} tokens ...", flush=True)
-    bpe = rustbpe.Tokenizer()
-    with progress_bar("tokenizer", "chars") as bar:
-        bpe.train_from_iterator(documents(), VOCAB_SIZE - len(SPECIAL_TOKENS), pattern=SPLIT_PATTERN)
-    ranks = sorted((rank, bytes(token)) for token, rank in bpe.get_mergeable_ranks())
-    if len(ranks) != VOCAB_SIZE - len(SPECIAL_TOKENS):
-        remedy = "prepare more of it: a larger folder, or --shards 2"
-        fail(f"the text is too short to learn {VOCAB_SIZE:,} tokens from it", remedy)
-    lines = b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in ranks)
-    specials = {name: len(ranks) + i for i, name in enumerate(SPECIAL_TOKENS)}
-    facts = json.dumps({"pattern": bpe.get_pattern(), "special_tokens": specials}, indent=1).encode()
+    with progress_bar("tokenizer", " characters") as bar:
+        tokens, pattern = learn_tokens(documents())
+    lines = b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(tokens))
+    specials = {name: len(tokens) + i for i, name in enumerate(SPECIAL_TOKENS)}
+    facts = json.dumps({"pattern": pattern, "special_tokens": specials}, indent=1).encode()
     for name, data in (("tokenizer.tiktoken", lines), ("tokenizer.json", facts)):
         with whole_file(os.path.join(directory, name)) as file:
             file.write(data)
     print(f"tokenizer: learned from {chars / 1e6:,.1f} M characters in {time.time() - start:.1f} s", flush=True)
-    return {
-        "sha256": tokenizer_sha256(directory),
-        "trained_on": content[:shards_read],
-        "reached_limit": chars >= max_chars,
-    }
+    return {"sha256": tokenizer_sha256(directory), "trained_on": content[:shards_read], "reached_limit": chars >= max_chars}
 
 
 # ---------------------------------------------------------------------------
@@ -852,7 +855,7 @@ def pack(source, directory, split, shards, packing, workers):
     val, capacity, start, count, digest = split == "val", MAX_SEQ_LEN + 1, time.time(), 0, hashlib.sha256()
     num_rows = EVAL_TOKENS // MAX_SEQ_LEN if val else None
     total = num_rows or sum(pq.read_metadata(shard_path(source, directory, shard)).num_rows for shard in shards)
-    with progress_bar("packing", "rows" if val else "documents", total) as bar, whole_file(path) as file:
+    with progress_bar(f"packing {split}.bin", " rows" if val else " documents", total) as bar, whole_file(path) as file:
 
         def texts():
             for _ in itertools.count() if val else range(1):
