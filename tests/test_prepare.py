@@ -1,6 +1,7 @@
 """prepare.py, run as a user runs it: in a cache of its own, with downloads from a server on 127.0.0.1."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.server
 import importlib.util
@@ -13,9 +14,11 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections import Counter
@@ -188,6 +191,22 @@ def test_cut_loses_nothing_and_prefers_blank_lines(module):
         assert "".join(pieces) == text
         assert all(len(piece) <= 40 for piece in pieces)
     assert list(module.cut("a" * 30 + "\n\n" + "b\n" * 10, 40)) == ["a" * 30 + "\n\n", "b\n" * 10]
+
+
+def test_progress_is_drawn_on_a_terminal_and_lines_are_printed_in_a_log(own_cache):
+    path = own_cache / SET / "train.bin"
+    path.unlink()
+    assert prepare(own_cache).stderr == ""
+    path.unlink()
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen([sys.executable, PREPARE], env=environment(own_cache), stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    stdout, _ = process.communicate(timeout=120)
+    drawn = os.read(ours, 2**20).decode()
+    os.close(ours)
+    assert re.search(r"\rpacking train.bin: +\d+%\|.*documents/s\]", drawn)
+    assert re.search(rb"packing: +train.bin, [\d,]+ rows of 257 tokens in", stdout)
 
 
 @pytest.mark.parametrize("damage", ["altered", "truncated", "missing"])
