@@ -9,6 +9,9 @@ backwards (ABBA): upstream, ours with upstream's architecture and hyperparameter
 On a GPU upstream's train.py is not edited, but for the number of the seed after the first; of its prepare.py only the
 budget is. Its attention kernel from the hub is answered by upstream_kernels.py. On a CPU, where it cannot run, a copy
 edited by the replacements listed below runs at the sizes of our cpu class. Both sides score with our byte counts.
+
+Upstream trains 11 steps before it counts its seconds, ours counts every step: val_bpb includes that, tokens/s leaves
+the first 11 steps of both out. A run is cold where its compiled code was not yet there: the first seed's.
 The data is what our prepare.py prepared: for device class h100 on any GPU (AUTORESEARCH_DEVICE=h100), else cpu.
 """
 
@@ -110,7 +113,7 @@ def environment(device: str, **settings: object) -> dict:
 def child(env: dict, name: str, *arguments: object) -> dict:
     """Call one of the functions child_* in a process of its own: torch, and either prepare.py, stay out of this one."""
     command = [sys.executable, __file__, "--child", name, json.dumps([str(argument) for argument in arguments])]
-    outcome = execute(command, OURS, env, f"asking for {name.replace('_', ' ')}")
+    outcome = execute(command, OURS, env, f"asking for {name} with AUTORESEARCH_DEVICE={env['AUTORESEARCH_DEVICE']}")
     return json.loads(outcome.raw.decode().splitlines()[-1])
 
 
@@ -161,10 +164,13 @@ def child_data(home: str) -> dict:
 def child_rows(folder: str, split: str, count: str, path: str) -> dict:
     """The first rows of one split, from the make_dataloader of the prepare.py in `folder`; how long they took."""
     sys.path.insert(0, folder)
+    import torch  # noqa: F401  not by the loader, whose time is taken
+
     import prepare
 
-    started, rows, B = time.monotonic(), [], 8
-    loader = prepare.make_dataloader(prepare.Tokenizer.from_directory(), B, prepare.MAX_SEQ_LEN, split)
+    tokenizer, rows, B = prepare.Tokenizer.from_directory(), [], 8
+    started = time.monotonic()
+    loader = prepare.make_dataloader(tokenizer, B, prepare.MAX_SEQ_LEN, split)
     while len(rows) * B < int(count):
         x, y, *_ = next(loader)  # (B, T), (B, T)
         rows.append(np.concatenate([x.cpu().numpy(), y.cpu().numpy()[:, -1:]], axis=1).astype(np.uint16))
@@ -308,6 +314,8 @@ def train(side: Side, folder: Path, seed: int, peak_tflops: float | None) -> dic
     Path(env["TORCHINDUCTOR_CACHE_DIR"]).mkdir(exist_ok=True)
     outcome = execute([sys.executable, "train.py"], folder, env, f"{side.name}, seed {seed}")
     seen = figures(outcome, side.values["TOTAL_BATCH_SIZE"], side.flops, peak_tflops, side.untimed, UNTIMED_STEPS)
+    if env["AUTORESEARCH_DEVICE"] == "cpu":  # ours prints its own memory there
+        seen["peak_vram_mb"] = None
     return {"side": side.name, "seed": seed, "cold": cold} | seen
 
 
@@ -336,6 +344,8 @@ def compare(options: argparse.Namespace, temp: Path) -> dict:
     if parameters[0] != parameters[1] or sides[0].flops != sides[1].flops:
         notes.append(f"table a is NOT of one architecture: {parameters[0]} against {parameters[1]} M parameters, "
                      f"{sides[0].flops / 1e6:.2f} against {sides[1].flops / 1e6:.2f} MFLOP per token")  # fmt: skip
+    if (fewest := min(run["pace_steps"] for run in runs)) < 20:
+        notes.append(f"a pace taken from {fewest} steps is a rough one: give more --seconds")
     return {
         "device": device, "seconds": options.seconds, "seeds": [SEED + i for i in range(options.seeds)],
         "upstream": describe_upstream(options), "data": {k: data[k] for k in ("source", "packing", "fingerprint")},
@@ -359,9 +369,10 @@ def describe_upstream(options: argparse.Namespace) -> dict:
 
 #        label, key of a run, format, how ours stands to theirs, cold runs (True), warm ones (False) or all
 TABLE = [
-    ("tokens/s after step 11", "tokens_per_second", "{:,.0f}", "ratio", None),
+    ("tokens/s", "tokens_per_second", "{:,.0f}", "ratio", None),
     ("step ms, median", "step_ms", "{:.2f}", "ratio", None),
     ("step ms, 95th percentile", "step_ms_p95", "{:.2f}", "ratio", None),
+    ("  of so many steps", "pace_steps", "{:.0f}", "", None),
     ("MFU %", "mfu_percent", "{:.2f}", "", None),
     ("val_bpb", "val_bpb", "{:.6f}", "difference", None),
     ("steps", "steps", "{:.0f}", "ratio", None),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Dense bf16 peak in TFLOP/s by the longest name that the GPU's contains; no MFU is claimed for one not listed.
+# Dense bf16 peak in TFLOP/s by the longest name that the GPU's contains; no MFU is claimed for one not listed, or for a part of one.
 PEAK_TFLOPS = {
     "B200": 2250, "H200": 989.5, "GH200": 989.5, "H100": 989.5, "H100 NVL": 835, "H100 PCIe": 756, "A100": 312,
     "L40S": 362, "L4": 121, "RTX 5090": 209.5, "RTX 4090": 165.2, "RTX 3090": 71,
@@ -80,7 +80,7 @@ STEP = re.compile(rb"step (\d+)\b[^\r\n]*?\bdt: ([\d.]+)ms(?:[^\r\n]*?tok/sec: (
 def figures(outcome: Outcome, batch: int, flops: int, peak_tflops: float | None, untimed: int, skipped: int) -> dict:
     """
     What one run says of itself, and what was seen of it from outside. `batch` tokens a step, `flops` per token; the run
-    does not count its first `untimed` steps; the pace is taken without the first `skipped`.
+    does not count its first `untimed` steps. The pace is taken without the first `skipped`, of few steps the first half.
     """
     lines, summary = list(STEP.finditer(outcome.raw)), outcome.raw.rfind(b"\n---")
     printed = dict(re.findall(r"^(\w+): +(\S.*?) *$", outcome.raw[summary:].decode(errors="replace"), re.MULTILINE))
@@ -90,16 +90,16 @@ def figures(outcome: Outcome, batch: int, flops: int, peak_tflops: float | None,
     steps = int(printed["num_steps"])
     # tokens/s says more digits of the step than its rounded milliseconds do
     dt = {int(m[1]): batch / int(m[3].replace(b",", b"")) if m[3] else float(m[2]) / 1000 for m in lines}  # seconds
-    steady = [seconds for step, seconds in dt.items() if step >= skipped] or list(dt.values())
+    steady = [seconds for step, seconds in dt.items() if step >= min(skipped, steps // 2)] or list(dt.values())
     rate = batch * len(steady) / sum(steady)
-    first, last = outcome.seconds_at(lines[0].start()), outcome.seconds_at(lines[-1].end() - 1)
-    end = outcome.seconds_at(summary + 1)
+    first, last, end = map(outcome.seconds_at, (lines[0].start(), lines[-1].end() - 1, summary + 1))
     attention = re.search(rb"^attention: +(\S.*?) *\r?$", outcome.raw, re.MULTILINE)
     return {
         "val_bpb": float(printed["val_bpb"]),
         "tokens_per_second": rate,
         "step_ms": 1000 * statistics.median(steady),
         "step_ms_p95": 1000 * float(np.percentile(steady, 95)),
+        "pace_steps": len(steady),
         "mfu_percent": 100 * flops * rate / (peak_tflops * 1e12) if peak_tflops else None,
         "steps": steps,
         "untimed_steps": min(untimed, steps),
@@ -128,11 +128,13 @@ def describe_device(found: dict, device: str) -> dict:
     with contextlib.suppress(OSError, AttributeError):
         cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1]
     gpu = found["gpu"] if device == "cuda" else None
-    names = [name for name in PEAK_TFLOPS if gpu and name in gpu]
+    whole = gpu and not re.search(r"\b(MIG|Laptop)\b", gpu)
+    names = [name for name in PEAK_TFLOPS if whole and re.search(rf"\b{name}\b", gpu)]
     return {
         "device": device, "gpu": gpu, "peak_tflops": PEAK_TFLOPS[max(names, key=len)] if names else None, "driver": driver,
         **{key: found[key] for key in ("torch", "cuda_version", "cudnn", "triton")},
-        "cpu": cpu, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2), "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
+        "cpu": cpu, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
     }  # fmt: skip
 
 
