@@ -11,29 +11,16 @@ import time
 
 t_start = time.time()  # before torch is imported: total_seconds counts that too
 
-import copy
-import ctypes
 import gc
 import hashlib
 import os
-import resource
 import sys
 from functools import partial
 
 from prepare import (  # first: it says in one line what is not installed
-    CACHE_DIR,
-    DEVICE,
-    DEVICE_CLASS,
-    EVAL_TOKENS,
-    MAX_SEQ_LEN,
-    SEED,
-    TIME_BUDGET,
-    Tokenizer,
-    TrainingClock,
-    evaluate_bpb,
-    fail,
-    make_dataloader,
-)
+    CACHE_DIR, DEVICE, DEVICE_CLASS, MAX_SEQ_LEN, SEED, TIME_BUDGET, Tokenizer, TrainingClock,
+    device_name, evaluate_bpb, fail, make_dataloader, peak_bf16_flops, peak_memory, wait_for_device,
+)  # fmt: skip
 
 os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(CACHE_DIR, "inductor"))  # what one run compiled serves the next
@@ -56,7 +43,7 @@ MLP_RATIO = 4            # hidden width of the MLP / model width
 WINDOW_PATTERN = "SSSSL" # attention per layer, repeated: L = full context, S = short; the last layer is always L (8363d52)
 SHORT_WINDOW = 0.125     # what a short layer sees / full context (7da0b67)
 ROPE_BASE = 200000       # longest wavelength of the rotary embedding, in tokens / 2 pi (59e9dd9)
-QK_SCALE = 1.2           # length of queries and of keys: sharper attention (nanochat)
+QK_SCALE = 1.2           # length of queries and of keys, both: sharper attention (nanochat)
 SOFTCAP = 15             # logits stay within +-SOFTCAP
 INIT_SCALE = 0.68        # initial size of the block matrices and value embeddings * sqrt(width) (41d50a8, 97dda85)
 RESID_INIT = 1.0         # initial weight of the residual stream entering each layer
@@ -74,8 +61,7 @@ DEVICE_BATCH_SIZE = 128  # rows per forward pass: lower it when memory runs out
 EMBEDDING_LR = 0.9       # AdamW, all embeddings, at width 768 (scaled by 1/sqrt(width)) (b1d5004)
 UNEMBEDDING_LR = 0.005   # AdamW, output head, at width 768 (scaled likewise) (7f63c17)
 MATRIX_LR = 0.04         # Muon, all matrices
-SCALAR_LR = 0.5          # AdamW, x0 and bigram weights; residual weights take a hundredth of it
-SMEAR_LR = 0.2           # AdamW, smear and backout (nanochat)
+SCALAR_LR = 0.5          # AdamW, x0 and bigram weights; smear and backout take 0.4 of it, residual weights 0.01
 WEIGHT_DECAY = 0.2       # Muon, cautious, falls to 0 over the run
 EMBEDDING_WD = 0.001     # AdamW, token and bigram embeddings (ece9101)
 VALUE_EMBED_WD = 0.003   # AdamW, value embeddings (637f82f)
@@ -89,7 +75,6 @@ WARMDOWN_RATIO = 0.75    # share of the budget in which they fall (438a26e)
 FINAL_LR_FRAC = 0.05     # what they fall to, as a share of the full rate (772dada)
 
 if DEVICE_CLASS == "cpu":
-    # Model
     DEPTH = 2                # layers
     ASPECT_RATIO = 64        # model width = DEPTH * ASPECT_RATIO, rounded up to a multiple of HEAD_DIM
     HEAD_DIM = 64            # width of one attention head
@@ -108,15 +93,12 @@ if DEVICE_CLASS == "cpu":
     BACKOUT_INIT = 0.0       # share of the middle layer's output taken away before the head; 0: none
     BIGRAM_RATIO = 0         # rows of the hashed bigram embedding / vocabulary; 0: none
     BIGRAM_INIT = 0.1        # initial weight of the bigram embedding entering each layer
-
-    # Optimisation
     TOTAL_BATCH_SIZE = 2**11 # tokens per optimiser step
     DEVICE_BATCH_SIZE = 8    # rows per forward pass
     EMBEDDING_LR = 0.6       # AdamW, all embeddings, at width 768 (scaled by 1/sqrt(width))
     UNEMBEDDING_LR = 0.004   # AdamW, output head, at width 768 (scaled likewise)
     MATRIX_LR = 0.04         # Muon, all matrices
-    SCALAR_LR = 0.5          # AdamW, x0 and bigram weights; residual weights take a hundredth of it
-    SMEAR_LR = 0.2           # AdamW, smear and backout
+    SCALAR_LR = 0.5          # AdamW, x0 and bigram weights; smear and backout take 0.4 of it, residual weights 0.01
     WEIGHT_DECAY = 0.2       # Muon, cautious, falls to 0 over the run
     EMBEDDING_WD = 0.0       # AdamW, token and bigram embeddings
     VALUE_EMBED_WD = 0.0     # AdamW, value embeddings
@@ -157,9 +139,7 @@ def explain(kind, error, trace):
         sys.__excepthook__(kind, error, trace)
 
 sys.excepthook = explain
-assert DEPTH >= 1, "DEPTH must be at least 1"
-assert DEVICE_BATCH_SIZE >= 1, "DEVICE_BATCH_SIZE must be at least 1"
-assert TOTAL_BATCH_SIZE >= 1, "TOTAL_BATCH_SIZE must be at least 1"
+assert min(DEPTH, TOTAL_BATCH_SIZE, DEVICE_BATCH_SIZE) >= 1, "DEPTH, TOTAL_BATCH_SIZE and DEVICE_BATCH_SIZE must be at least 1"
 assert HEAD_DIM % 2 == 0, "HEAD_DIM must be even: the rotary embedding turns pairs of channels"
 assert TOTAL_BATCH_SIZE % (DEVICE_BATCH_SIZE * MAX_SEQ_LEN) == 0, \
     f"TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN, here {DEVICE_BATCH_SIZE * MAX_SEQ_LEN:,}"
@@ -187,37 +167,36 @@ COMPILE = DEVICE == "cuda"  # on a CPU it was measured to cost 15 s and to gain 
 # Shapes: B rows, T tokens in a row, C = WIDTH channels, H heads of D = HEAD_DIM channels, V tokens in the vocabulary.
 # Attention takes q, k, v (B, T, H, D) and gives the same shape; a token sees itself and `window` tokens before it.
 
-def sdpa_attention(q, k, v, window):
-    """Torch's own choice of kernel: cuDNN on Hopper, FlashAttention 2 before it. It has no window."""
+def sdpa_attention(q, k, v, window, mask=None):
+    """Torch's own choice of kernel: cuDNN on Hopper, FlashAttention 2 before it. Without a mask it has no window."""
     q, k, v = (z.transpose(1, 2) for z in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=QK_SCALE**2 / HEAD_DIM**0.5)
+    return y.transpose(1, 2)
 
 def mask_attention(q, k, v, window):
     """Runs everywhere, and saves no time in a window. In float32 it is what the others are tested against."""
     position = torch.arange(q.size(1), device=q.device)
     back = position[:, None] - position  # (T, T), how far key j lies behind query i
-    mask = (back >= 0) & (back <= window)
-    q, k, v = (z.transpose(1, 2) for z in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return sdpa_attention(q, k, v, window, (back >= 0) & (back <= window))
 
 def fa2_attention(q, k, v, window):
     """FlashAttention 2 as it comes with torch's CUDA wheels, by the operator that has a window."""
     T, dropout, causal, debug = q.size(1), 0.0, True, False
-    flash = torch.ops.aten._flash_attention_forward
-    return flash(q, k, v, None, None, T, T, dropout, causal, debug, window_size_left=window, window_size_right=0)[0]
+    more = {"scale": QK_SCALE**2 / HEAD_DIM**0.5, "window_size_left": window, "window_size_right": 0}
+    return torch.ops.aten._flash_attention_forward(q, k, v, None, None, T, T, dropout, causal, debug, **more)[0]
 
 def fa4_attention(q, k, v, window):
     """FlashAttention 4, where `pip install --pre flash-attn-4` was run."""
     from flash_attn.cute.interface import flash_attn_func
 
-    y = flash_attn_func(q, k, v, causal=True, window_size=(window, 0))
+    y = flash_attn_func(q, k, v, softmax_scale=QK_SCALE**2 / HEAD_DIM**0.5, causal=True, window_size=(window, 0))
     return y[0] if isinstance(y, tuple) else y
 
 ATTENTION = {"sdpa": sdpa_attention, "mask": mask_attention, "fa2": fa2_attention, "fa4": fa4_attention}
 
-def eager_cross_entropy(logits, targets):
-    """(N, V) logits, not yet capped, and (N,) targets to (N,) nats."""
-    return F.cross_entropy(SOFTCAP * torch.tanh(logits.float() / SOFTCAP), targets, reduction="none")
+def eager_cross_entropy(logits, targets, reduction="none"):
+    """(N, V) logits, not yet capped, and (N,) targets to (N,) nats, or with reduction="mean" to their mean."""
+    return F.cross_entropy(SOFTCAP * torch.tanh(logits.float() / SOFTCAP), targets, reduction=reduction)
 
 try:
     if DEVICE != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":  # which runs kernels on a CPU, slowly
@@ -273,8 +252,9 @@ if triton:
             gradient_kernel[(len(logits),)](logits, targets, log_sum, upstream.contiguous(), gradient, **ctx.sizes)
             return gradient, None
 
-    def fused_cross_entropy(logits, targets):
-        return FusedCrossEntropy.apply(logits, targets)
+    def fused_cross_entropy(logits, targets, reduction="none"):
+        losses = FusedCrossEntropy.apply(logits, targets)
+        return losses.mean() if reduction == "mean" else losses
 
 CROSS_ENTROPY = {"fused": fused_cross_entropy} if triton else {}
 CROSS_ENTROPY["eager"] = eager_cross_entropy
@@ -371,7 +351,7 @@ class Attention(nn.Module):
             gate = 2 * torch.sigmoid(self.ve_gate(x[..., :VE_GATE_CHANNELS]))  # (B, T, H), 1 at the start
             v = v + gate[..., None] * ve.view(heads)
         q, k = norm(rotate(q, cos, sin)), norm(rotate(k, cos, sin))  # equal lengths keep the scores in bounds
-        y = ATTENTION[attention_paths[self.window]](QK_SCALE * q, QK_SCALE * k, v, self.window)  # (B, T, H, D)
+        y = ATTENTION[attention_paths[self.window]](q, k, v, self.window)  # (B, T, H, D)
         return self.c_proj(y.reshape(x.shape))  # (B, T, C)
 
 class MLP(nn.Module):
@@ -483,8 +463,8 @@ class GPT(nn.Module):
             logits = self.unembed(x, middle)
         if targets is None:
             return SOFTCAP * torch.tanh(logits.detach().float() / SOFTCAP)
-        loss = CROSS_ENTROPY[cross_entropy_path](logits.view(-1, logits.size(-1)), targets.reshape(-1))
-        return loss.detach() if reduction == "none" else loss.mean()
+        loss = CROSS_ENTROPY[cross_entropy_path](logits.view(-1, logits.size(-1)), targets.reshape(-1), reduction)
+        return loss if reduction == "mean" else loss.detach()
 
 
 # ---------------------------------------------------------------------------
@@ -529,10 +509,6 @@ def muon_update(p, g, momentum_buffer, second_moment, momentum, lr, weight_decay
 if COMPILE:
     muon_update = torch.compile(muon_update, dynamic=False, fullgraph=True)
 
-def scalar(value):
-    """A number that changes from step to step: as a tensor, it does not make torch.compile start over."""
-    return torch.tensor(value, dtype=torch.float32) if COMPILE else value
-
 def adamw_update(params, grads, state, steps, lr, betas, weight_decay):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on lists of tensors of one precision, in place, as one kernel."""
     torch._fused_adamw_(  # torch.optim.AdamW calls it too, but takes over a second to import
@@ -549,7 +525,7 @@ class MuonAdamW:
             (("lm_head.weight",), UNEMBEDDING_LR * scale, ADAM_BETAS, UNEMBEDDING_WD),
             (("resid_lambda",), SCALAR_LR * 0.01, ADAM_BETAS, 0.0),
             (("x0_lambda", "bigram_lambda"), SCALAR_LR, (0.96, ADAM_BETAS[1]), 0.0),
-            (("smear_gate.weight", "smear_lambda", "backout_lambda"), SMEAR_LR, ADAM_BETAS, 0.0),
+            (("smear_gate.weight", "smear_lambda", "backout_lambda"), SCALAR_LR * 0.4, ADAM_BETAS, 0.0),
         ]
         named = dict(model.named_parameters())
         self.adam = [([named.pop(n) for n in list(named) if n.endswith(ends)], *rest) for ends, *rest in kinds]
@@ -579,7 +555,8 @@ class MuonAdamW:
         for params, state in zip(self.muon, self.muon_state, strict=True):
             p, g = torch.stack(params), torch.stack([p.grad for p in params])  # (N, rows, columns)
             lr = MATRIX_LR * max(1, p.size(-2) / p.size(-1)) ** 0.5 * lr_multiplier
-            muon_update(p, g, *state, scalar(momentum), scalar(lr), scalar(weight_decay), MUON_BETA2)
+            now = (momentum, lr, weight_decay)  # numbers that change would make torch.compile start over; tensors do not
+            muon_update(p, g, *state, *(torch.tensor(z) if COMPILE else z for z in now), MUON_BETA2)
             torch._foreach_copy_(params, list(p.unbind()))
 
 def lr_multiplier(progress):
@@ -596,19 +573,12 @@ def muon_momentum(step):
 # Setup
 # ---------------------------------------------------------------------------
 
-# Dense bf16 peak in TFLOP/s by the name that torch gives the GPU; mfu stays 0 for one not listed.
-PEAK_TFLOPS = {
-    "B200": 2250, "H200": 989.5, "GH200": 989.5, "H100 NVL": 835, "H100 PCIe": 756, "H100": 989.5, "A100": 312,
-    "L40S": 362, "A10G": 70, "L4": 121, "RTX 5090": 209.5, "RTX 4090": 165.2, "RTX 3090": 71,
-}  # fmt: skip
-
 seconds, mark = {}, t_start  # of each phase; when the current one began
 
 def end_phase(name):
     """Wait for the device, and book the time since the last call under `name`."""
     global mark
-    if DEVICE != "cpu":
-        getattr(torch, DEVICE).synchronize()
+    wait_for_device()
     seconds[name] = time.time() - mark
     mark += seconds[name]
 
@@ -617,7 +587,7 @@ def warm_up():
     Compile everything and run it once more before the clock starts, and learn nothing from it: what the steps change
     is kept aside and put back.
     """
-    kept = copy.deepcopy(model.state_dict())
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
     for phase in ("compile", "warmup"):
         model(x, y).backward()
         optimizer.step(lr_multiplier(0), muon_momentum(0), WEIGHT_DECAY)
@@ -627,11 +597,6 @@ def warm_up():
         end_phase(phase)
     model.load_state_dict(kept)
     optimizer.forget()
-
-if DEVICE == "cpu" and hasattr(ctypes.CDLL(None), "mallopt"):
-    # glibc hands every large buffer back to the kernel and faults it in again. Keeping them takes a sixth off a step.
-    ctypes.CDLL(None).mallopt(-3, 2**30)      # M_MMAP_THRESHOLD, bytes
-    ctypes.CDLL(None).mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
 
 torch.manual_seed(SEED)
 torch.set_float32_matmul_precision("high")  # TF32 for what stays in fp32
@@ -657,12 +622,10 @@ num_matmul_params = sum(module.weight.numel() for module in model.modules() if i
 # 6 per parameter that multiplies, 12 per channel and visible token in attention; counted like upstream, without the
 # causal half, so that mfu_percent means the same there and here
 flops_per_token = 6 * num_matmul_params + sum(12 * WIDTH * window_of(layer) for layer in range(DEPTH))
-device_name = torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE
-peaks = [1e12 * peak for gpu, peak in PEAK_TFLOPS.items() if gpu in device_name]
-peak_flops = max(peaks) if peaks and DTYPE is torch.bfloat16 else 0
+peak_flops = peak_bf16_flops() if DTYPE is torch.bfloat16 else 0  # 0: unknown, and so is mfu
 attention = ", ".join(f"{name} within {window}" for window, name in attention_paths.items())
 
-print(f"Device: {device_name} (class {DEVICE_CLASS}), {str(DTYPE).removeprefix('torch.')}")
+print(f"Device: {device_name()} (class {DEVICE_CLASS}), {str(DTYPE).removeprefix('torch.')}")
 print(f"Model: depth {DEPTH}, width {WIDTH}, {NUM_HEADS} heads, {num_params / 1e6:.1f} M parameters")
 print(f"Attention: {attention}; cross-entropy: {cross_entropy_path}")
 print(f"Batch: {TOTAL_BATCH_SIZE:,} tokens = {GRAD_ACCUM_STEPS} x {DEVICE_BATCH_SIZE} rows x {MAX_SEQ_LEN} tokens")
@@ -702,13 +665,9 @@ while not clock.done:
     smooth_loss = 0.9 * smooth_loss + 0.1 * batch_loss
     debiased_loss = smooth_loss / (1 - 0.9 ** (step + 1))
     mfu = 100 * flops_per_token * TOTAL_BATCH_SIZE / dt / peak_flops if peak_flops else 0.0
-    print(
-        f"\rstep {step:05d} ({100 * progress:.1f}%) | loss: {debiased_loss:.6f} | lrm: {lrm:.2f} | dt: {1000 * dt:.0f}ms"
-        f" | tok/sec: {TOTAL_BATCH_SIZE / dt:,.0f} | mfu: {mfu:.1f}% | epoch: {epoch}"
-        f" | remaining: {clock.remaining_seconds:.0f}s    ",
-        end="",
-        flush=True,
-    )
+    print(f"\rstep {step:05d} ({100 * progress:.1f}%) | loss: {debiased_loss:.6f} | lrm: {lrm:.2f} | dt: {1000 * dt:.0f}ms"
+          f" | tok/sec: {TOTAL_BATCH_SIZE / dt:,.0f} | mfu: {mfu:.1f}% | epoch: {epoch}"
+          f" | remaining: {clock.remaining_seconds:.0f}s    ", end="", flush=True)
 
 print()
 end_phase("train")
@@ -721,22 +680,14 @@ val_bpb = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)
 end_phase("eval")
 gc.unfreeze()  # or Triton's bindings complain of leaks at the exit
 gc.enable()
-
-if DEVICE == "cuda":
-    peak_memory = torch.cuda.max_memory_allocated()  # bytes
-elif DEVICE == "mps":
-    peak_memory = torch.mps.driver_allocated_memory()
-else:  # no memory of its own: the most that this process held
-    peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 tokens = clock.num_steps * TOTAL_BATCH_SIZE
 tokens_per_second = tokens / clock.training_seconds
-mfu = 100 * flops_per_token * tokens_per_second / peak_flops if peak_flops else 0.0  # 0: peak unknown
-
+mfu = 100 * flops_per_token * tokens_per_second / peak_flops if peak_flops else 0.0
 summary = {
     "val_bpb": f"{val_bpb:.6f}",
     "training_seconds": f"{clock.training_seconds:.1f}",
     "total_seconds": f"{mark - t_start:.1f}",
-    "peak_vram_mb": f"{peak_memory / 2**20:.1f}",
+    "peak_vram_mb": f"{peak_memory() / 2**20:.1f}",
     "mfu_percent": f"{mfu:.2f}",
     "total_tokens_M": f"{tokens / 1e6:.1f}",
     "num_steps": clock.num_steps,
@@ -745,11 +696,10 @@ summary = {
     "tokens_per_second": f"{tokens_per_second:.0f}",
     "step_ms": f"{1000 * clock.step_seconds:.1f}",
     **{f"{phase}_seconds": f"{spent:.2f}" for phase, spent in seconds.items()},  # together total_seconds
-    "eval_tokens": EVAL_TOKENS,
     "budget_seconds": f"{TIME_BUDGET:g}",
     "attention": attention,
     "cross_entropy": cross_entropy_path,
-    "device": device_name,
+    "device": device_name(),
     "device_class": DEVICE_CLASS,
     "seed": SEED,
 }
