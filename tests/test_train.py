@@ -108,7 +108,7 @@ def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
     assert summary["num_steps"] == str(result["num_steps"]) == str(result["planned_steps"])
     assert summary["training_seconds"] == f"{result['training_seconds']:.1f}"
     assert float(summary["total_seconds"]) > result["training_seconds"]
-    assert summary["total_tokens_M"] == f"{result['num_steps'] * 2048 / 1e6:.1f}"
+    assert summary["total_tokens_M"] == f"{result['num_steps'] * 4096 / 1e6:.1f}"
     assert summary["mfu_percent"] == "0.00"  # no peak is known, so none is claimed
     assert float(summary["peak_vram_mb"]) > 100
     assert (summary["depth"], summary["seed"], summary["device_class"]) == ("2", "42", "cpu")
@@ -176,7 +176,7 @@ def cpu(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("TOTAL_BATCH_SIZE", "2**11 + 1", "TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN"),
+        ("TOTAL_BATCH_SIZE", "2**12 + 1", "TOTAL_BATCH_SIZE must be a multiple of DEVICE_BATCH_SIZE * MAX_SEQ_LEN"),
         ("DEVICE_BATCH_SIZE", "0", "DEVICE_BATCH_SIZE must be at least 1"),
         ("HEAD_DIM", "31", "HEAD_DIM must be even"),
         ("WINDOW_PATTERN", '"SX"', "WINDOW_PATTERN must be made of S and L"),
