@@ -85,7 +85,7 @@ CLASSES = {
     "cpu":  (    256,       2048,             65536,               1, "builtin"),
     "mps":  (    512,       4096,            524288,               2, "builtin"),
     "16gb": (   2048,       8192,        4 * 524288,               4, "climbmix"),  # below 20 GiB of GPU memory
-    "24gb": (   2048,       8192,        8 * 524288,               6, "climbmix"),  # below 40 GiB
+    "24gb": (   2048,       8192,        8 * 524288,               6, "climbmix"),  # below 60 GiB
     "h100": (   2048,       8192,       40 * 524288,              10, "climbmix"),  # everything larger
 }  # fmt: skip
 
@@ -114,7 +114,7 @@ def find_device_class():
 
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30  # GiB
-        return "16gb" if memory < 20 else "24gb" if memory < 40 else "h100"
+        return "16gb" if memory < 20 else "24gb" if memory < 60 else "h100"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

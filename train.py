@@ -5,7 +5,6 @@ Train a small GPT for a fixed budget and print its bits per byte. This is the fi
 
 Environment: ATTN=sdpa|mask|fa2|fa4 forces a path of attention, DTYPE=float32|bfloat16 a precision.
 """
-# ruff: noqa: E402
 
 import time
 
@@ -17,22 +16,24 @@ import os
 import sys
 from functools import partial
 
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # read when the GPU is first touched
+
 from prepare import (  # first: it says in one line what is not installed
     CACHE_DIR, DEVICE, DEVICE_CLASS, MAX_SEQ_LEN, SEED, TIME_BUDGET, Tokenizer, TrainingClock,
     device_name, evaluate_bpb, fail, make_dataloader, peak_bf16_flops, peak_memory, wait_for_device,
 )  # fmt: skip
 
-os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(CACHE_DIR, "inductor"))  # what one run compiled serves the next
+for compiler in ("TORCHINDUCTOR", "TRITON"):  # what one run compiled serves the next
+    os.environ.setdefault(f"{compiler}_CACHE_DIR", os.path.join(CACHE_DIR, compiler.lower()))
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 # ---------------------------------------------------------------------------
-# Constants (edit these directly). Each device class has its own block below and only one block is in force: the H100
-# class reads this one, the others replace what differs. Hexadecimal numbers are commits of the published branch
-# exp/H100/mar8 of karpathy/autoresearch, measured in five minutes on an H100.
+# Constants (edit these directly). Device classes have a block each: the first one is that of the H100 class, the others
+# replace what differs, the cpu block everything. Hexadecimal numbers are commits of the published branch exp/H100/mar8 of
+# karpathy/autoresearch, measured in five minutes on an H100.
 # ---------------------------------------------------------------------------
 
 # Model
@@ -54,7 +55,6 @@ SMEAR_CHANNELS = 24      # channels that decide how much of the previous token's
 BACKOUT_INIT = 0.2       # share of the middle layer's output taken away before the head; 0: none (nanochat)
 BIGRAM_RATIO = 5         # rows of the hashed bigram embedding / vocabulary; 0: none (modded-nanogpt record 62)
 BIGRAM_INIT = 0.1        # initial weight of the bigram embedding entering each layer (nanochat)
-
 # Optimisation
 TOTAL_BATCH_SIZE = 2**18 # tokens per optimiser step (bea057b)
 DEVICE_BATCH_SIZE = 128  # rows per forward pass: lower it when memory runs out
@@ -150,7 +150,7 @@ NUM_HEADS = WIDTH // HEAD_DIM                            # H
 GRAD_ACCUM_STEPS = TOTAL_BATCH_SIZE // (DEVICE_BATCH_SIZE * MAX_SEQ_LEN)
 assert max(SMEAR_CHANNELS, VE_GATE_CHANNELS) <= WIDTH, f"SMEAR_CHANNELS and VE_GATE_CHANNELS must be at most {WIDTH}"
 
-if DEVICE == "cuda" and not torch.cuda.is_available():
+if DEVICE != "cpu" and not getattr(torch, DEVICE).is_available():  # torch.cuda, torch.mps
     fail(f"torch sees no GPU for device class {DEVICE_CLASS}", "unset AUTORESEARCH_DEVICE, or repair the driver")
 DTYPE = os.environ.get("DTYPE") or ("bfloat16" if DEVICE == "cuda" else "float32")  # of activations; weights are float32
 if DTYPE not in ("bfloat16", "float32"):
@@ -158,7 +158,6 @@ if DTYPE not in ("bfloat16", "float32"):
 if DTYPE == "bfloat16" and DEVICE == "cuda" and torch.cuda.get_device_capability() < (8, 0):
     fail(f"{torch.cuda.get_device_name()} has no bfloat16 units", "run with DTYPE=float32, which is slower")
 DTYPE = torch.bfloat16 if DTYPE == "bfloat16" else torch.float32
-COMPILE = DEVICE == "cuda"  # on a CPU it was measured to cost 15 s and to gain a tenth of a step
 
 # ---------------------------------------------------------------------------
 # Attention and loss: for each the fastest path that gives the right result on this device
@@ -168,7 +167,7 @@ COMPILE = DEVICE == "cuda"  # on a CPU it was measured to cost 15 s and to gain 
 # Attention takes q, k, v (B, T, H, D) and gives the same shape; a token sees itself and `window` tokens before it.
 
 def sdpa_attention(q, k, v, window, mask=None):
-    """Torch's own choice of kernel: cuDNN on Hopper, FlashAttention 2 before it. Without a mask it has no window."""
+    """Torch's own choice of kernel: cuDNN on Hopper, FlashAttention 2 on earlier GPUs. Without a mask it has no window."""
     q, k, v = (z.transpose(1, 2) for z in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=QK_SCALE**2 / HEAD_DIM**0.5)
     return y.transpose(1, 2)
@@ -205,6 +204,7 @@ try:
     import triton.language as tl
 except ImportError:
     triton = None
+COMPILE = DEVICE == "cuda" and triton is not None  # on a CPU it took 15 s and made steps a tenth faster
 
 if triton:
 
@@ -219,8 +219,8 @@ if triton:
     def loss_kernel(logits, targets, loss, log_sum, V, CAP: tl.constexpr, BLOCK: tl.constexpr):
         row = tl.program_id(0).to(tl.int64)  # rows * V overflows 32 bits
         column, share = capped_row(logits, row, V, CAP, BLOCK)
-        # No capped logit is above CAP, so that can be taken out of the exponents instead of their maximum
-        total = CAP + tl.log(tl.sum(tl.where(column < V, tl.exp(CAP * share - CAP), 0.0)))
+        top = CAP * tl.max(tl.where(column < V, share, -1.0))
+        total = top + tl.log(tl.sum(tl.where(column < V, tl.exp(CAP * share - top), 0.0)))
         target = tl.sum(tl.where(column == tl.load(targets + row), CAP * share, 0.0))
         tl.store(log_sum + row, total)
         tl.store(loss + row, total - target)
@@ -234,7 +234,7 @@ if triton:
         tl.store(gradient + row * V + column, slope.to(gradient.dtype.element_ty), mask=column < V)
 
     class FusedCrossEntropy(torch.autograd.Function):
-        """The same, but logits are only read, once in each direction, and nothing is kept in float32."""
+        """eager_cross_entropy, but no (N, V) tensor in float32: logits are read once in each direction."""
 
         @staticmethod
         def forward(ctx, logits, targets):
@@ -253,24 +253,24 @@ if triton:
             return gradient, None
 
     def fused_cross_entropy(logits, targets, reduction="none"):
-        losses = FusedCrossEntropy.apply(logits, targets)
+        losses = FusedCrossEntropy.apply(logits.contiguous(), targets)
         return losses.mean() if reduction == "mean" else losses
 
 CROSS_ENTROPY = {"fused": fused_cross_entropy} if triton else {}
 CROSS_ENTROPY["eager"] = eager_cross_entropy
 
-def result_and_gradients(function, inputs):
-    inputs = [z.detach().requires_grad_() for z in inputs]
-    y = function(*inputs)
-    y.backward(torch.linspace(0, 1, y.numel(), device=y.device).view_as(y))  # each element counts differently
-    return torch.cat([z.detach().float().flatten() for z in (y, *(z.grad for z in inputs))])
-
 def first_sound(kind, candidates, reference, *inputs):
     """The name of the first candidate that agrees with `reference`, forward and backward. Says why others do not."""
-    expected = result_and_gradients(reference, inputs)
+    def outcome(function):
+        leaves = [z.detach().requires_grad_() for z in inputs]
+        y = function(*leaves)
+        y.backward(torch.linspace(0, 1, y.numel(), device=y.device).view_as(y))  # each element counts differently
+        return torch.cat([z.detach().float().flatten() for z in (y, *(z.grad for z in leaves))])
+
+    expected = outcome(reference)
     for name, function in candidates.items():
         try:
-            distance = (result_and_gradients(function, inputs) - expected).norm() / expected.norm()
+            distance = (outcome(function) - expected).norm() / expected.norm()
             if distance < 0.02:  # bfloat16 alone is off by 0.004
                 return name
             reason = f"off by {100 * distance:.1f} %"
@@ -322,9 +322,6 @@ def rotate(x, cos, sin):
     a, b = x.chunk(2, dim=-1)  # (B, T, H, D/2) each
     return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
-def scalar_parameter():
-    return nn.Parameter(torch.empty(()))  # without a dimension it does not widen bfloat16 activations
-
 class Linear(nn.Linear):
     """Without bias; multiplies in the precision of its input, while the optimiser sees float32."""
 
@@ -371,9 +368,9 @@ class Block(nn.Module):
         self.attn = Attention(layer)
         self.mlp = MLP()
         self.value_embed = nn.Embedding(vocab_size, WIDTH) if has_value_embedding(layer) else None
-        self.resid_lambda = scalar_parameter()
-        self.x0_lambda = scalar_parameter()
-        self.bigram_lambda = scalar_parameter() if BIGRAM_RATIO else None
+        self.resid_lambda = nn.Parameter(torch.empty(()))  # without a dimension, it does not widen bfloat16 activations
+        self.x0_lambda = nn.Parameter(torch.empty(()))
+        self.bigram_lambda = nn.Parameter(torch.empty(())) if BIGRAM_RATIO else None
 
     def forward(self, x, x0, bigram, idx, cos, sin):
         x = self.resid_lambda * x + self.x0_lambda * x0  # (B, T, C)
@@ -388,10 +385,10 @@ class GPT(nn.Module):
         super().__init__()
         self.wte = nn.Embedding(vocab_size, WIDTH)
         self.smear_gate = Linear(SMEAR_CHANNELS, 1) if SMEAR_CHANNELS else None
-        self.smear_lambda = scalar_parameter() if SMEAR_CHANNELS else None
+        self.smear_lambda = nn.Parameter(torch.empty(())) if SMEAR_CHANNELS else None
         self.bigram_embed = nn.Embedding(BIGRAM_RATIO * vocab_size, WIDTH) if BIGRAM_RATIO else None
         self.blocks = nn.ModuleList(Block(layer, vocab_size) for layer in range(DEPTH))
-        self.backout_lambda = scalar_parameter() if BACKOUT_INIT else None
+        self.backout_lambda = nn.Parameter(torch.empty(())) if BACKOUT_INIT else None
         self.lm_head = Linear(WIDTH, vocab_size)
         position = torch.arange(MAX_SEQ_LEN)  # (T,)
         turns = ROPE_BASE ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)  # (D/2,)
@@ -451,7 +448,7 @@ class GPT(nn.Module):
 
     def forward(self, idx, targets=None, reduction="mean"):
         """The mean loss, (B * T,) losses with reduction="none", or without targets the logits (B, T, V)."""
-        # What was compiled for training serves the evaluation too, if that also runs with gradients; they are cut off.
+        # With gradients also in an evaluation, which then runs what was compiled for training; they end with the logits.
         with torch.set_grad_enabled(torch.is_grad_enabled() or COMPILE):
             cos, sin = self.cos[: idx.size(1)], self.sin[: idx.size(1)]
             x0, bigram = self.embed(idx)
@@ -462,9 +459,8 @@ class GPT(nn.Module):
                     middle = x
             logits = self.unembed(x, middle)
         if targets is None:
-            return SOFTCAP * torch.tanh(logits.detach().float() / SOFTCAP)
-        loss = CROSS_ENTROPY[cross_entropy_path](logits.view(-1, logits.size(-1)), targets.reshape(-1), reduction)
-        return loss if reduction == "mean" else loss.detach()
+            return SOFTCAP * torch.tanh(logits.float() / SOFTCAP)
+        return CROSS_ENTROPY[cross_entropy_path](logits.view(-1, logits.size(-1)), targets.reshape(-1), reduction)
 
 
 # ---------------------------------------------------------------------------
@@ -489,7 +485,7 @@ def orthogonalize(g):
         x = x.mT  # the smaller Gram matrix
     for a, b, c in POLAR_EXPRESS:
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
     return (x.mT if tall else x).to(g.dtype)
 
 def muon_update(p, g, momentum_buffer, second_moment, momentum, lr, weight_decay, beta2):
@@ -556,7 +552,7 @@ class MuonAdamW:
             p, g = torch.stack(params), torch.stack([p.grad for p in params])  # (N, rows, columns)
             lr = MATRIX_LR * max(1, p.size(-2) / p.size(-1)) ** 0.5 * lr_multiplier
             now = (momentum, lr, weight_decay)  # numbers that change would make torch.compile start over; tensors do not
-            muon_update(p, g, *state, *(torch.tensor(z) if COMPILE else z for z in now), MUON_BETA2)
+            muon_update(p, g, *state, *(torch.tensor(float(z)) if COMPILE else z for z in now), MUON_BETA2)
             torch._foreach_copy_(params, list(p.unbind()))
 
 def lr_multiplier(progress):
@@ -583,10 +579,7 @@ def end_phase(name):
     mark += seconds[name]
 
 def warm_up():
-    """
-    Compile everything and run it once more before the clock starts, and learn nothing from it: what the steps change
-    is kept aside and put back.
-    """
+    """Compile everything and run it once more before the clock starts, and learn nothing: the weights are put back."""
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     for phase in ("compile", "warmup"):
         model(x, y).backward()
@@ -622,14 +615,14 @@ num_matmul_params = sum(module.weight.numel() for module in model.modules() if i
 # 6 per parameter that multiplies, 12 per channel and visible token in attention; counted like upstream, without the
 # causal half, so that mfu_percent means the same there and here
 flops_per_token = 6 * num_matmul_params + sum(12 * WIDTH * window_of(layer) for layer in range(DEPTH))
-peak_flops = peak_bf16_flops() if DTYPE is torch.bfloat16 else 0  # 0: unknown, and so is mfu
+peak_flops = (DTYPE is torch.bfloat16 and peak_bf16_flops()) or float("inf")  # unknown: no mfu is claimed
 attention = ", ".join(f"{name} within {window}" for window, name in attention_paths.items())
 
-print(f"Device: {device_name()} (class {DEVICE_CLASS}), {str(DTYPE).removeprefix('torch.')}")
+print(f"Device: {device_name()} (class {DEVICE_CLASS}), {DTYPE}")
 print(f"Model: depth {DEPTH}, width {WIDTH}, {NUM_HEADS} heads, {num_params / 1e6:.1f} M parameters")
 print(f"Attention: {attention}; cross-entropy: {cross_entropy_path}")
-print(f"Batch: {TOTAL_BATCH_SIZE:,} tokens = {GRAD_ACCUM_STEPS} x {DEVICE_BATCH_SIZE} rows x {MAX_SEQ_LEN} tokens")
-print(f"Budget: {TIME_BUDGET:g} s, seed {SEED}", flush=True)
+print(f"Batch: {TOTAL_BATCH_SIZE:,} tokens = {GRAD_ACCUM_STEPS} x {DEVICE_BATCH_SIZE} rows x {MAX_SEQ_LEN} tokens; "
+      f"budget {TIME_BUDGET:g} s, seed {SEED}", flush=True)
 
 warm_up()
 gc.collect()  # a garbage collection stalls a step by half a second, and nothing here needs one
@@ -642,7 +635,6 @@ gc.disable()
 
 clock = TrainingClock()
 smooth_loss = 0.0
-
 while not clock.done:
     batch_loss = 0.0
     for _ in range(GRAD_ACCUM_STEPS):
@@ -664,7 +656,7 @@ while not clock.done:
 
     smooth_loss = 0.9 * smooth_loss + 0.1 * batch_loss
     debiased_loss = smooth_loss / (1 - 0.9 ** (step + 1))
-    mfu = 100 * flops_per_token * TOTAL_BATCH_SIZE / dt / peak_flops if peak_flops else 0.0
+    mfu = 100 * flops_per_token * TOTAL_BATCH_SIZE / dt / peak_flops
     print(f"\rstep {step:05d} ({100 * progress:.1f}%) | loss: {debiased_loss:.6f} | lrm: {lrm:.2f} | dt: {1000 * dt:.0f}ms"
           f" | tok/sec: {TOTAL_BATCH_SIZE / dt:,.0f} | mfu: {mfu:.1f}% | epoch: {epoch}"
           f" | remaining: {clock.remaining_seconds:.0f}s    ", end="", flush=True)
@@ -682,7 +674,7 @@ gc.unfreeze()  # or Triton's bindings complain of leaks at the exit
 gc.enable()
 tokens = clock.num_steps * TOTAL_BATCH_SIZE
 tokens_per_second = tokens / clock.training_seconds
-mfu = 100 * flops_per_token * tokens_per_second / peak_flops if peak_flops else 0.0
+mfu = 100 * flops_per_token * tokens_per_second / peak_flops
 summary = {
     "val_bpb": f"{val_bpb:.6f}",
     "training_seconds": f"{clock.training_seconds:.1f}",
@@ -699,10 +691,9 @@ summary = {
     "budget_seconds": f"{TIME_BUDGET:g}",
     "attention": attention,
     "cross_entropy": cross_entropy_path,
+    "dtype": str(DTYPE).removeprefix("torch."),
     "device": device_name(),
     "device_class": DEVICE_CLASS,
     "seed": SEED,
 }
-print("---")
-for name, value in summary.items():
-    print(f"{name + ':':17} {value}")
+print("---", *(f"{name + ':':17} {value}" for name, value in summary.items()), sep="\n")

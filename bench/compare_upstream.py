@@ -63,7 +63,7 @@ SAME = {
     "MOMENTUM": 0.95, "MOMENTUM_STEPS": 300, "MUON_BETA2": 0.95,
     "SHORT_WINDOW": 0.5, "QK_SCALE": 1.0, "INIT_SCALE": 1.0, "VE_EVERY": 2, "SMEAR_CHANNELS": 0, "BACKOUT_INIT": 0.0,
     "BIGRAM_RATIO": 0, "EMBEDDING_WD": 0.0, "VALUE_EMBED_WD": 0.0, "UNEMBEDDING_WD": 0.0,
-    "BIGRAM_INIT": 0.0, "SMEAR_LR": 0.0,  # of no effect with the above
+    "BIGRAM_INIT": 0.0,  # of no effect with the above
 }  # fmt: skip
 
 # ---------------------------------------------------------------------------
