@@ -7,7 +7,7 @@ rows of both loaders are compared bit for bit. Then each seed trains three times
 backwards (ABBA): upstream, ours with upstream's architecture and hyperparameters (table a), ours as it is (table b).
 
 On a GPU upstream's train.py is not edited, but for the number of the seed after the first; of its prepare.py only the
-budget is. Its attention kernel from the hub is answered by upstream_kernels.py. On a CPU, where it cannot run, a copy
+budget is. Its attention kernel from the hub is answered by upstream/kernels.py. On a CPU, where it cannot run, a copy
 edited by the replacements listed below runs at the sizes of our cpu class. Both sides score with our byte counts.
 
 Upstream trains 11 steps before it counts its seconds, ours counts every step: val_bpb includes that, tokens/s leaves
@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from train_runner import (
+from upstream.runner import (
     Failure,
     describe_device,
     edited,
@@ -202,7 +202,7 @@ class Side:
         (folder / "train.py").write_text(source)
         (folder / "prepare.py").write_text(self.prepare)
         if self.untimed:
-            shutil.copy(OURS / "bench" / "upstream_kernels.py", folder / "kernels.py")
+            shutil.copy(OURS / "bench" / "upstream" / "kernels.py", folder / "kernels.py")
             if importlib.util.find_spec("requests") is None:  # imported by its prepare.py, for downloads only
                 (folder / "requests.py").write_text("")
 
