@@ -318,9 +318,12 @@ def test_interrupt_exits_130_in_one_line(tmp_path):
         server.files[TRAIN] = server.files[VAL] = bytes(1000)
         server.stall_after = 500
         run = start(tmp_path, "--source", "climbmix", "--shards", "1", AUTORESEARCH_CLIMBMIX_URL=server.url)
-        server.stalled.wait(30)
+        assert server.stalled.wait(30)
         run.send_signal(signal.SIGINT)
-        _, stderr = run.communicate(timeout=30)
+        try:
+            _, stderr = run.communicate(timeout=30)
+        finally:
+            run.kill()
     assert run.returncode == 130
     assert stderr.strip().splitlines()[0].startswith("error: interrupted")
     assert "Traceback" not in stderr
