@@ -448,15 +448,12 @@ def download(source, base_url, directory, names, workers):
                     events.put((name, error))
 
     print(f"{source}: {len(names)} of its files to fetch from {base_url}", flush=True)
+    for _ in range(min(workers, len(names))):
+        threading.Thread(target=work, daemon=True).start()  # daemon: ^C does not wait for a slow server
     records, lengths, start = {}, {}, time.time()
     with progress_bar(source, "B") as bar:
-        for _ in range(min(workers, len(names))):
-            threading.Thread(target=work, daemon=True).start()  # daemon: ^C does not wait for a slow server
         while len(records) < len(names):
-            try:
-                name, event = events.get(timeout=0.5)  # without a timeout, a ^C at the wrong instant was lost
-            except queue.Empty:
-                continue
+            name, event = events.get()
             if isinstance(event, Hopeless):
                 fail(f"could not download {base_url}/{name}: {event}", f"{event.advice}, or train on {OFFLINE}")
             elif isinstance(event, Exception):
