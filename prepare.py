@@ -1128,7 +1128,7 @@ class Tokenizer:
 
 
 def open_rows(tokenizer, T, split):
-    """The rows of train.bin or val.bin as a read-only array on disk, (rows, MAX_SEQ_LEN // T, T + 1), and their number."""
+    """The rows of train.bin or val.bin as a read-only array on disk, (rows, MAX_SEQ_LEN // T, T + 1)."""
     import numpy as np
 
     directory, manifest = data_set()
@@ -1172,7 +1172,7 @@ def make_dataloader(tokenizer, B, T, split):
         if event is not None:
             event.record()
         # Widened on the device, into new memory: the caller may keep what it was given.
-        yield tokens[:, :-1].long().contiguous(), tokens[:, 1:].long().contiguous(), ((batch + 1) * B - 1) // total + 1
+        yield tokens[:, :-1].long(), tokens[:, 1:].long(), ((batch + 1) * B - 1) // total + 1
 
 
 # ---------------------------------------------------------------------------

@@ -147,6 +147,7 @@ assert set(WINDOW_PATTERN) in ({"S"}, {"L"}, {"S", "L"}), "WINDOW_PATTERN must b
 
 WIDTH = -(-DEPTH * ASPECT_RATIO // HEAD_DIM) * HEAD_DIM  # C, channels of the residual stream
 NUM_HEADS = WIDTH // HEAD_DIM                            # H
+SCORE_SCALE = QK_SCALE**2 / HEAD_DIM**0.5                # of attention, before the softmax
 GRAD_ACCUM_STEPS = TOTAL_BATCH_SIZE // (DEVICE_BATCH_SIZE * MAX_SEQ_LEN)
 assert max(SMEAR_CHANNELS, VE_GATE_CHANNELS) <= WIDTH, f"SMEAR_CHANNELS and VE_GATE_CHANNELS must be at most {WIDTH}"
 
@@ -169,8 +170,7 @@ DTYPE = torch.bfloat16 if DTYPE == "bfloat16" else torch.float32
 def sdpa_attention(q, k, v, window, mask=None):
     """Torch's own choice of kernel: cuDNN on Hopper, FlashAttention 2 on earlier GPUs. Without a mask it has no window."""
     q, k, v = (z.transpose(1, 2) for z in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=QK_SCALE**2 / HEAD_DIM**0.5)
-    return y.transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=SCORE_SCALE).transpose(1, 2)
 
 def mask_attention(q, k, v, window):
     """Runs everywhere, and saves no time in a window. In float32 it is what the others are tested against."""
@@ -181,14 +181,14 @@ def mask_attention(q, k, v, window):
 def fa2_attention(q, k, v, window):
     """FlashAttention 2 as it comes with torch's CUDA wheels, by the operator that has a window."""
     T, dropout, causal, debug = q.size(1), 0.0, True, False
-    more = {"scale": QK_SCALE**2 / HEAD_DIM**0.5, "window_size_left": window, "window_size_right": 0}
+    more = {"scale": SCORE_SCALE, "window_size_left": window, "window_size_right": 0}
     return torch.ops.aten._flash_attention_forward(q, k, v, None, None, T, T, dropout, causal, debug, **more)[0]
 
 def fa4_attention(q, k, v, window):
     """FlashAttention 4, where `pip install --pre flash-attn-4` was run."""
     from flash_attn.cute.interface import flash_attn_func
 
-    y = flash_attn_func(q, k, v, softmax_scale=QK_SCALE**2 / HEAD_DIM**0.5, causal=True, window_size=(window, 0))
+    y = flash_attn_func(q, k, v, softmax_scale=SCORE_SCALE, causal=True, window_size=(window, 0))
     return y[0] if isinstance(y, tuple) else y
 
 ATTENTION = {"sdpa": sdpa_attention, "mask": mask_attention, "fa2": fa2_attention, "fa4": fa4_attention}
