@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from autoresearch_git.repository.calls import Calls, GitFailed
+from autoresearch_git.repository.calls import Calls
+from autoresearch_git.repository.processes import GitFailed
 
 
 @dataclass(frozen=True)

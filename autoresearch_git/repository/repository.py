@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.repository.calls import NO_PROMPTS, Calls, GitFailed, discover, forget_repository_variables
+from autoresearch_git.repository.calls import NO_PROMPTS, Calls, discover, forget_repository_variables
+from autoresearch_git.repository.processes import GitFailed
 from autoresearch_git.repository.reading import Reading
 from autoresearch_git.repository.worktree import Worktree
 
