@@ -464,6 +464,19 @@ def test_a_bad_object_costs_only_the_refs_that_hold_it(
     assert store.ref_target("refs/hub/1/pull/30") == mended
 
 
+def test_refs_may_also_be_named_one_by_one(hub: Hub, store: Store) -> None:
+    base = hub.commit("refs/pull/1/head", {"train.py": b"a = 0\n"})
+    hub.commit("refs/pull/2/head", bad_trees(hub)["hasDotgit"], base)
+    wanted = {f"refs/pull/{n}/head": f"refs/hub/1/pull/{n}" for n in (1, 2, 3)}  # the third was deleted meanwhile
+    for _ in range(2):
+        refused = store.fetch(hub.remote, [f"+{ref}:{local}" for ref, local in wanted.items()], wanted=wanted)
+        assert set(refused) == {"refs/pull/2/head", "refs/pull/3/head"}
+        assert store.refs() == ["refs/hub/1/pull/1"]
+    alone = {"refs/pull/2/head": "refs/hub/1/pull/2"}
+    assert set(store.fetch(hub.remote, ["+refs/pull/2/head:refs/hub/1/pull/2"], wanted=alone)) == {"refs/pull/2/head"}
+    assert store.refs() == ["refs/hub/1/pull/1"]
+
+
 def test_many_bad_refs_end_in_a_bounded_number_of_tries(
     hub: Hub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -674,6 +687,15 @@ def test_ssh_is_told_not_to_ask(hub: Hub, store: Store, tmp_path: Path, monkeypa
     monkeypatch.setenv("GIT_SSH_COMMAND", f"{program} -4")
     store.fetch(Remote(f"ssh://ada@example.org{hub.path}"), [HEADS])
     assert "-4 -o BatchMode=yes" in (tmp_path / "told").read_text()
+
+
+def test_a_server_that_talks_without_end_is_not_listened_to(store: Store, tmp_path: Path) -> None:
+    flood = f"{sys.executable} -c 'import sys; sys.stderr.write(\"remote: \\x1b[2J\" * {20 * MB // 12}); sys.exit(1)'"
+    subprocess.run(["git", "config", "--global", "core.sshCommand", f"f() {{ {flood}; }}; f"], check=True)
+    with pytest.raises(AutoresearchError) as error:
+        store.list_remote(Remote("ssh://example.org/x"))
+    assert len(error.value.message) < 400
+    assert error.value.message.isprintable()
 
 
 # -- what is too large ------------------------------------------------------------------------------------------
@@ -961,10 +983,10 @@ def test_patches_show_what_each_commit_changes(inside: Hub, store: Store, tmp_pa
         {"train.py": b"a = 1\nb = 1\n", "notes": b"x"},
         {"train.py": b"a = 1\nb = 1\n", "notes": b"y"},
         {"train.py": b"a = 1\nb = \xff\xfe\n", "notes": b"y"},
-        {"train.py": b"a = 1\nb = 2\n" + b"c" * (MB - 100) + b"\n", "notes": b"y"},
+        {"train.py": b"a = 1\nb = 2\n" + b"c" * (MB // 4 - 100) + b"\n", "notes": b"y"},
         {"train.py": b"\0" * 100, "notes": b"y"},
-        {"train.py": b"d" * (2 * MB), "notes": b"y"},
-        {"train.py": b"a = 2\n" + b"".join(b"x = %d\n" % n for n in range(100_000)), "notes": b"y"},
+        {"train.py": b"d" * (MB // 4 + 1), "notes": b"y"},
+        {"train.py": b"a = 2\n" + b"".join(b"x = %d\n" % n for n in range(20_000)), "notes": b"y"},
         {"notes": b"y"},
         {"train.py": b"z = 1\n" + b"1" * 40 + b" " + b"2" * 40 + b"\n" + b"-" * 40, "notes": b"y"},
     ]
@@ -980,7 +1002,7 @@ def test_patches_show_what_each_commit_changes(inside: Hub, store: Store, tmp_pa
     assert body[4] == ["-b = ��", "+b = 2"]  # and not the line of a megabyte
     assert patches[commits[5]].endswith("Binary files a/train.py and b/train.py differ\n")
     assert f"+{'1' * 40} {'2' * 40}" in body[9]
-    assert commits[6] not in patches  # above 1 MiB
+    assert commits[6] not in patches  # above 256 KiB
     assert commits[7] not in patches
     assert all(len(patch.encode()) <= 3 * 4096 for patch in patches.values())
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Session
 from autoresearch_git.ledger import trailers
-from autoresearch_git.repository import CommitMessage, RefChange, Repository
+from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
 
 NAMESPACE = "refs/autoresearch/"
 
@@ -55,7 +55,7 @@ def append(repository: Repository, book: Notebook, experiment: Experiment, tree:
     return dataclasses.replace(experiment, commit=commit, record=record, parent=book.head), changes
 
 
-def read(repository: Repository, ref: str) -> Notebook:
+def read(repository: Reading, ref: str) -> Notebook:
     """The whole notebook, in one git process. Raises AutoresearchError where the chain is not one of ours."""
     records = repository.messages(ref)
     try:
@@ -84,7 +84,7 @@ def _experiments(session: Session, records: list[CommitMessage]) -> list[Experim
     return experiments
 
 
-def verify(repository: Repository, ref: str) -> list[str]:
+def verify(repository: Reading, ref: str) -> list[str]:
     """Walk the chain and say everything that does not hold; an empty list proves it whole.
 
     Checked: every object is there; records follow each other; each carries the experiment it names, with the same

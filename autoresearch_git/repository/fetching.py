@@ -181,6 +181,6 @@ class Refusals:
 
 def replace_file(path: Path, text: str) -> None:
     """Write a file whole, or leave the one that is there."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)

@@ -157,7 +157,7 @@ class Store(BulkReading):
     @contextlib.contextmanager
     def _alone(self, visit: Visit) -> Iterator[None]:
         """One fetch at a time; what a git that was killed has left behind is removed first."""
-        with open(self.path / "fetch.lock", "w", encoding="utf-8") as lock:
+        with open(self.path / "fetching", "w", encoding="utf-8") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,8 +169,7 @@ class Store(BulkReading):
             _write_config(self.path)
             stale = [*self.path.glob("*.lock"), *self.path.glob("refs/**/*.lock"), *self.path.glob("objects/pack/tmp_*")]
             for file in [*stale, *self.path.glob("objects/pack/.tmp-*")]:
-                if file.name != "fetch.lock":
-                    file.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
             yield
 
     # -- reading, with strangers in mind ------------------------------------------------------------------------
