@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
 from autoresearch_git.lab.trial import Progress as TrialProgress
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.research.noise import measured_noise
 
 COLOURS = {Status.KEEP: "green", Status.BASELINE: "cyan", Status.DISCARD: "bright_black", Status.CRASH: "red"}

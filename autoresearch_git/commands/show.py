@@ -14,7 +14,7 @@ from autoresearch_git.experiment import Experiment
 from autoresearch_git.lab import outcome, trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session, folder_of
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import open_repository
 
 LOG_LINES = 15

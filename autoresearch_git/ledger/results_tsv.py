@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoresearch_git.experiment import Experiment, Metric, Status
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,15 @@ import dataclasses
 import functools
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
+from autoresearch_git.plaintext import defuse, one_line
 
 PREFIX = "Autoresearch-"
 _TRAILER = re.compile(r"^(Autoresearch-[A-Za-z]+|Adopted-from): (.*)$")
 _OWN_KEYS = {"seed", "channel", "crash"}
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """Text that is safe as a commit subject and in a terminal: one line, no control or invisible characters."""
-    shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
-    words = " ".join(shown.split())
-    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
 def _json(value: object) -> str:
@@ -57,8 +50,7 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
 
 def _indented(text: str) -> str:
     """Free text that cannot be mistaken for a trailer, whatever it holds."""
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
-    return "\n".join(("    " + line).rstrip() for line in kept.strip().splitlines())
+    return "\n".join(("    " + line).rstrip() for line in defuse(text).strip().splitlines())
 
 
 def experiment_message(session: Session, experiment: Experiment) -> str:

@@ -16,7 +16,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import judge as judging
 from autoresearch_git.research import screening
 from autoresearch_git.research.judge import MeasureAgain

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoresearch_git import constants
+from autoresearch_git.constants import Constant, Reading
 from autoresearch_git.experiment import Experiment, Proposal, Status
-from autoresearch_git.research import constants
-from autoresearch_git.research.constants import Constant, Reading
 from autoresearch_git.research.researchers import NoProposal, View
 
 # Constants that do not change what is learned, or that only say how the run is reported.

@@ -33,6 +33,9 @@ _FUNCTIONS: dict[str, Any] = {
 }
 
 
+_LARGEST = 1e30  # of an operand: squares of squares would never end
+
+
 class _UnknownError(Exception):
     """An expression whose value cannot be told from the text."""
 
@@ -76,8 +79,12 @@ def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
 def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.BinOp):
         left, right = evaluate(node.left, names), evaluate(node.right, names)
+        if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
+            raise _UnknownError  # "x" * 10**9 is a way to fill the memory
         if isinstance(node.op, ast.Pow) and abs(left) <= 1e6 and abs(right) <= 64:
             return left**right
+        if max(abs(left), abs(right)) > _LARGEST:
+            raise _UnknownError
         return _OPERATORS[type(node.op)](left, right)
     if isinstance(node, ast.UnaryOp):
         return _OPERATORS[type(node.op)](evaluate(node.operand, names))
