@@ -146,11 +146,15 @@ def _checked(value: str, source: str, hint: str) -> str:
     return token
 
 
+def how_to_log_in(host: str) -> str:
+    """What to type where there is no token for `host`."""
+    command = "gh auth login" if host == "github.com" else f"gh auth login --hostname {host}"
+    return f"{command}, or export {VARIABLES[0] if is_github(host) else ENTERPRISE_VARIABLES[0]}=…"
+
+
 def what_a_token_adds(host: str) -> str:
     """One line for a host that there is no token for: what is missed, and what to type."""
-    login = "gh auth login" if host == "github.com" else f"gh auth login --hostname {host}"
-    variable = VARIABLES[0] if is_github(host) else ENTERPRISE_VARIABLES[0]
     return (
         "without a token only branches and pull-request heads are read, through git; "
-        f"Discussions and descriptions need one: {login}, or export {variable}=…"
+        f"Discussions and descriptions need one: {how_to_log_in(host)}"
     )

@@ -18,12 +18,12 @@ from autoresearch_git.config import Setting, Settings, without_secrets
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.repository import Repository
 
-_OWNER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}(?:\.git)?$)[A-Za-z0-9_.-]+"
+_OWNER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{0,2}(?:\.git)?(?:/|$))[A-Za-z0-9_.-]+"
 _ANY_HOST = f"(?i:{tokens.HOST})"
 _SSH_USER = r"(?:[A-Za-z0-9_][\w.-]*@)?"
 _ALIASES = {"www.github.com": "github.com", "ssh.github.com": "github.com"}
 # Forges that are not GitHub, in case that an enterprise token lies in the environment for another host.
-_OTHER_FORGES = re.compile(r"(^|\.)(gitlab|bitbucket|codeberg|gitee|sr\.ht|huggingface|azure|visualstudio|sourceforge|kernel)\b")
+_OTHER_FORGES = re.compile(r"(^|\.)(gitlab|bitbucket|codeberg|gitee|sr\.ht|huggingface|azure|visualstudio|kernel)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def with_parent(hub: Hub, owner_name: str) -> Hub:
         raise AutoresearchError(f"{owner_name!r} cannot be the parent of {hub.name}", "git config autoresearch.hub owner/name")
     before, _, _ = hub.url.rpartition(hub.owner_name)
     prefix = hub.name.removesuffix(hub.owner_name)
-    key = _key(f"{hub.host}/{owner_name}", owner_name)
+    key = _key(f"{hub.host}/{owner_name}".lower(), owner_name)
     return replace(hub, name=prefix + owner_name, url=f"{before}{owner_name}.git", owner_name=owner_name, key=key,
                    source=f"parent of {hub.name}", note="")  # fmt: skip
 
@@ -112,20 +112,25 @@ def _hosts(settings: Settings, remotes: dict[str, str]) -> _Hosts:
 def _from_setting(word: str, setting: Setting, root: Path, hosts: _Hosts) -> Hub:
     short = re.fullmatch(rf"(?:({_ANY_HOST})/)?({_OWNER_NAME})/?", word)
     source = setting.source
-    if short and (short[1] is None or re.search(r"[.:]|^localhost$", short[1])):
-        host = _ALIASES.get((short[1] or "").lower(), (short[1] or "").lower()) or hosts.default
+    given = short and (short[1] or hosts.default).lower()
+    if short and given and (re.search(r"[.:]", given) or given in hosts.trusted):
+        host = _ALIASES.get(given, given)
         scheme = _scheme(host, "https", hosts)
         place: _Place | None = _Place(f"{scheme}://{host}/{_bare(short[2])}.git", scheme, host, _bare(short[2]))
-    else:
-        place = _place(word, root)
+    else:  # for git `a/b` is a path too; here a path begins as one
+        place = _place(word, root) if ":" in word or word.startswith(("/", ".", "~")) else None
     if place and setting.tracked and place.scheme in ("file", "ssh"):
-        raise AutoresearchError(f"hub = {word!r} is not read, as {source} came with the clone: such a file names no path and no ssh host",
-                                "git config --add autoresearch.hub <path or URL>, if you know it")  # fmt: skip
+        raise AutoresearchError(
+            f"hub = {word!r} is not read: {source} came with the clone, and such a file may name no path and no ssh host",
+            "git config --add autoresearch.hub <path or URL>, if you know it",
+        )
     named = place.host if place and not setting.tracked else ""
     hub = place and _hub(place, replace(hosts, trusted=hosts.trusted | {named}), source)
     if not hub:
-        raise AutoresearchError(f"hub = {word!r} ({source}) is not owner/name, host/owner/name, an https or ssh URL of git, or a path",
-                                "git config autoresearch.hub karpathy/autoresearch")  # fmt: skip
+        raise AutoresearchError(
+            f"hub = {word!r} ({source}) is not owner/name, host/owner/name, a git URL (https or ssh), or a path such as ../hub",
+            "git config autoresearch.hub karpathy/autoresearch",
+        )
     return _noted(hub, word)
 
 
@@ -150,7 +155,7 @@ def _place(text: str, root: Path) -> _Place | None:
         return _Place(f"{scheme}://{host}/{match[3]}", scheme, _ALIASES.get(host, host), match[3])
     if match := re.fullmatch(rf"ssh://{_SSH_USER}({_ANY_HOST})/+(?!-)(\S+)", url):
         return _ssh(url, match[1], match[2])
-    if match := re.fullmatch(rf"{_SSH_USER}({_ANY_HOST}):(?![-/]{{2}})(?!-)(\S+)", url):
+    if match := re.fullmatch(rf"{_SSH_USER}({_ANY_HOST}):(?!//|-)(\S+)", url):
         return _ssh(url, match[1], match[2])
     if match := re.fullmatch(r"file://(?:localhost)?(/.+)", url):
         return _Place(url, "file", "", match[1])
@@ -207,7 +212,8 @@ def _hub(place: _Place, hosts: _Hosts, source: str) -> Hub | None:
     url = place.url if place.scheme == "ssh" else f"{scheme}://{host}/{owner_name}.git"
     name = owner_name if host == hosts.default else f"{host}/{owner_name}"
     safe = scheme == "https" or _is_loopback(host)
-    return Hub(name, url, host, owner_name, _api(host, scheme, hosts), trusted and safe, _key(f"{host}/{owner_name}", name), source)
+    identity = f"{host}/{owner_name}".lower()
+    return Hub(name, url, host, owner_name, _api(host, scheme, hosts), trusted and safe, _key(identity, name), source)
 
 
 def _speaks_github(host: str, hosts: _Hosts, trusted: bool) -> bool:
@@ -226,7 +232,7 @@ def _api(host: str, scheme: str, hosts: _Hosts) -> str:
 
 
 def _key(identity: str, name: str) -> str:
-    """A short name that is safe in refs and folders, and differs for different repositories. Case is no difference."""
+    """A short name that is safe in refs and folders, the same for the same identity."""
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
-    digest = hashlib.sha256((identity if identity.startswith("/") else identity.lower()).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return f"{words or 'hub'}-{digest}"
