@@ -234,7 +234,7 @@ def _read(repository: Repository, path: str) -> bytes | None:
 
 
 def _plain(value: object) -> str:
-    return "".join(f"{item}\n" for item in value) if isinstance(value, list) else str(value)
+    return "".join(f"{item}\n" for item in value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _setting(name: str, text: str, where: str) -> Setting:
@@ -317,5 +317,5 @@ def load_settings(repository: Repository, options: Mapping[str, object] | None =
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Setting]:
-    given = {name: value for name, value in options.items() if value is not None}
-    return {s.key.name: s for s in (_setting(name, str(value), f"--{name.replace('_', '-')}") for name, value in given.items())}
+    given = {name: _plain(value) for name, value in options.items() if value is not None and value != ()}
+    return {s.key.name: s for s in (_setting(name, text, f"--{name.replace('_', '-')}") for name, text in given.items())}

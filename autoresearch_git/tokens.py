@@ -21,7 +21,8 @@ from autoresearch_git.repository import Repository
 VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
 ENTERPRISE_VARIABLES = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 GH_SECONDS = 10.0
-HOST = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"  # in lower case, with its port
+HOST_NAME = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])"  # in lower case
+HOST = HOST_NAME + r"(?::[0-9]{1,5})?"
 
 
 class Token:

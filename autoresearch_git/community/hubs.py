@@ -30,7 +30,7 @@ _OTHER_FORGES = re.compile(r"(^|\.)(gitlab|bitbucket|codeberg|gitee|sr\.ht|huggi
 class Hub:
     """A repository whose findings are read."""
 
-    name: str  # owner/name; host/owner/name where that is not the default host; else the URL or path as it was given
+    name: str  # owner/name; host/owner/name where that is not the default host; else the URL, or the path in full
     url: str  # what git fetches from; never with credentials
     host: str  # host[:port] of its GitHub; '' where only git can be read
     owner_name: str  # owner/name; '' where only git can be read
@@ -76,7 +76,10 @@ def hubs(repository: Repository, settings: Settings) -> list[Hub]:
         names = [name for name in ("origin", "upstream") if name in remotes and "origin" in remotes]
         read = [_from_remote(name, remotes[name], repository.root, hosts) for name in names]
         found = [hub for hub in read if hub]
-    return list({hub.key: hub for hub in reversed(found)}.values())[::-1]
+    first: dict[str, Hub] = {}
+    for hub in found:
+        first.setdefault(hub.key, hub)
+    return list(first.values())
 
 
 def with_parent(hub: Hub, owner_name: str) -> Hub:
@@ -155,7 +158,7 @@ def _place(text: str, root: Path) -> _Place | None:
         return _Place(f"{scheme}://{host}/{match[3]}", scheme, _ALIASES.get(host, host), match[3])
     if match := re.fullmatch(rf"ssh://{_SSH_USER}({_ANY_HOST})/+(?!-)(\S+)", url):
         return _ssh(url, match[1], match[2])
-    if match := re.fullmatch(rf"{_SSH_USER}({_ANY_HOST}):(?!//|-)(\S+)", url):
+    if match := re.fullmatch(rf"{_SSH_USER}((?i:{tokens.HOST_NAME})):(?!//|-)(\S+)", url):
         return _ssh(url, match[1], match[2])
     if match := re.fullmatch(r"file://(?:localhost)?(/.+)", url):
         return _Place(url, "file", "", match[1])
@@ -188,7 +191,7 @@ def _known_host(place: _Place, api_host: str) -> str:
 
 
 def _scheme(host: str, given: str, hosts: _Hosts) -> str:
-    """https, also where a remote says http; http only where the API's root says so, and on this machine."""
+    """https, also where a remote says http; http only on this machine, and where the API's root says so."""
     if host == tokens.web_host(hosts.api_url) and not tokens.is_github(host):
         return hosts.api_url.partition(":")[0]
     return given if _is_loopback(host) else "https"
@@ -203,8 +206,8 @@ def _hub(place: _Place, hosts: _Hosts, source: str) -> Hub | None:
     plain = place.scheme == "http" and not _is_loopback(host)
     trusted = host in hosts.trusted
     if not host or not _speaks_github(host, hosts, trusted):
-        name = place.url
-        return Hub(name, place.url, "", "", "", bool(host) and trusted and not plain, _key(place.url.rstrip("/"), name), source)
+        key = _key(place.url.rstrip("/"), _bare(place.path))
+        return Hub(place.url, place.url, "", "", "", bool(host) and trusted and not plain, key, source)
     owner_name = _bare(place.path)
     if not re.fullmatch(_OWNER_NAME, owner_name):
         return None
@@ -213,7 +216,7 @@ def _hub(place: _Place, hosts: _Hosts, source: str) -> Hub | None:
     name = owner_name if host == hosts.default else f"{host}/{owner_name}"
     safe = scheme == "https" or _is_loopback(host)
     identity = f"{host}/{owner_name}".lower()
-    return Hub(name, url, host, owner_name, _api(host, scheme, hosts), trusted and safe, _key(identity, name), source)
+    return Hub(name, url, host, owner_name, _api(host, scheme, hosts), trusted and safe, _key(identity, owner_name), source)
 
 
 def _speaks_github(host: str, hosts: _Hosts, trusted: bool) -> bool:
