@@ -8,7 +8,11 @@ index of theirs, refs move by compare-and-swap. GitPython serves only as `repo.g
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import signal
+import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +52,11 @@ _ALWAYS = (
     "submodule.recurse=false",
     "advice.detachedHead=false",
 )
+
+# An askpass that is set and empty keeps git from looking for another one.
+_NO_PROMPTS = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
+_NO_PROMPT_SETTINGS = ("core.askPass=", "credential.interactive=false")
+CREDENTIAL_SECONDS = 10.0
 
 _FALLBACK_IDENTITY = ("git-autoresearch", "git-autoresearch@localhost")
 
@@ -102,6 +111,27 @@ def _verb(command: Sequence[str]) -> str:
         elif not word.startswith("-"):
             return word
     return ""
+
+
+def _unattended(where: git.Git, arguments: Sequence[str], stdin: bytes, seconds: float) -> bytes:
+    """What git prints, asking nobody; empty where it fails or takes longer. It is ended with everything it started."""
+    environment = {**os.environ, **where.environment(), **_NO_PROMPTS}
+    options = [word for entry in (*_ALWAYS, *_NO_PROMPT_SETTINGS) for word in ("-c", entry)]
+    child = subprocess.Popen(
+        [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *options, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        start_new_session=True,  # without a terminal a helper cannot ask, and the whole group can be ended
+    )  # fmt: skip
+    try:
+        out, _ = child.communicate(stdin, timeout=seconds)
+        return out if child.returncode == 0 else b""
+    except BaseException as error:  # one that ends by itself may leave a daemon behind that it means to keep
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return b""
+        raise
 
 
 class Repository:
@@ -176,6 +206,23 @@ class Repository:
             file = origin.removeprefix("file:").removeprefix(f"{self.root}{os.sep}")
             entries.append((key.partition(".")[2], value, f"{where} ({file})"))
         return entries
+
+    def remote_urls(self) -> dict[str, str]:
+        """Remote name → the URL that git would fetch from, after `url.<base>.insteadOf`. A URL may hold a password."""
+        rows = (re.match(r"(.+?)\t(.*) \(fetch\)", line) for line in self._call("remote", "-v").splitlines())
+        return {row[1]: row[2] for row in rows if row}
+
+    def credential(self, protocol: str, host: str) -> tuple[str, str] | None:
+        """(username, password) that git's credential helpers have for a host; None where they have none, or take over 10 s.
+
+        Nobody is asked: no terminal, no askpass program, no window.
+        """
+        if re.search(r"[\0\r\n]", protocol + host):
+            return None
+        question = f"protocol={protocol}\nhost={host}\n\n".encode()
+        answer = _unattended(self._git, ["credential", "fill"], question, CREDENTIAL_SECONDS)
+        fields = dict(line.partition("=")[::2] for line in answer.decode("utf-8", "replace").splitlines())
+        return (fields.get("username", ""), fields["password"]) if fields.get("password") else None
 
     def refs(self, *prefixes: str) -> list[str]:
         """Every ref below the prefixes, newest first."""

@@ -31,7 +31,7 @@ def hermetic_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for name in list(os.environ):
-        if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "ANTHROPIC_")):
+        if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "GH_", "ANTHROPIC_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -137,6 +137,6 @@ def test_doctor_says_what_is_missing(toy: World) -> None:
 
 
 def test_doctor_never_prints_a_token(toy: World) -> None:
-    ran = toy.run("doctor", env={"GITHUB_TOKEN": "ghp_" + "s" * 36})
-    assert "GITHUB_TOKEN is set" in ran.out
+    ran = toy.run("doctor", env={"ANTHROPIC_API_KEY": "sk-ant-" + "s" * 36})
+    assert "ANTHROPIC_API_KEY is set" in ran.out
     assert "ssss" not in ran.out + ran.err
