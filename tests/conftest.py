@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from github_standin import GitHub
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -136,3 +140,12 @@ def toy(empty: World) -> World:
     empty.commit({"solver.py": SOLVER, "bench.py": BENCH, "README.md": "toy\n", ".gitignore": "__pycache__/\n"})
     empty.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
     return empty
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitHub]:
+    """A GitHub of this test's own, on 127.0.0.1."""
+    from github_standin import GitHub
+
+    with GitHub(tmp_path / "github") as hub:
+        yield hub
