@@ -58,6 +58,7 @@ def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
         "record": experiment.record,
         "reason": experiment.reason,
         "researcher": experiment.researcher,
+        "inspired_by": experiment.inspired_by,
         "harness": experiment.harness,
         "platform": dict(experiment.platform),
         "measurements": [

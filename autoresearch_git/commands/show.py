@@ -55,5 +55,7 @@ def _head(experiment: Experiment, metric: str) -> None:
     click.echo(f"{experiment.number:04d} {experiment.status}  {experiment.description}")
     click.echo(f"{metric:<11} {console.number(experiment.value)}")
     click.echo(f"why         {experiment.reason}")
+    if experiment.inspired_by:
+        click.echo(f"found in    {experiment.inspired_by}")
     click.echo(f"commit      {experiment.commit}")
     click.echo(f"harness     {experiment.harness}")

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
@@ -44,6 +44,7 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Harness", experiment.harness),
         ("Platform", _json(dict(experiment.platform))),
         ("Researcher", one_line(experiment.researcher)),
+        ("Inspiration", one_line(experiment.inspired_by)),
     ]
     return [f"{PREFIX}{key}: {value}" for key, value in rows if value]
 
@@ -75,6 +76,18 @@ def session_message(session: Session) -> str:
     fields = dataclasses.asdict(session)
     subject = f"session {session.name}: {session.metric.name} ({session.metric.direction}), {session.budget:g} s a run"
     return "\n".join([subject, "", f"{PREFIX}Record: session", f"{PREFIX}Session: {_json(fields)}"]) + "\n"
+
+
+def inspiration_message(findings: Sequence[str]) -> str:
+    """The message of the record that says which findings a session had read."""
+    subject = f"inspiration: {len(findings)} findings read"
+    return "\n".join([subject, "", f"{PREFIX}Record: inspiration", f"{PREFIX}Findings: {_json(list(findings))}"]) + "\n"
+
+
+def read_inspiration(message: str) -> tuple[str, ...]:
+    """The findings that such a record names; empty for any other record. Raises ValueError where it is damaged."""
+    found = parse(message)
+    return tuple(str(key) for key in json.loads(found["Findings"][0])) if found.get("Record") == ["inspiration"] else ()
 
 
 def parse(message: str) -> dict[str, list[str]]:
@@ -127,6 +140,7 @@ def read_experiment(message: str) -> Experiment:
         measurements=tuple(_read_measurement(metric, text) for text in found.get("Measurement", [])),
         reason="".join(found.get("Reason", [])[:1]),
         researcher="".join(found.get("Researcher", [])[:1]),
+        inspired_by="".join(found.get("Inspiration", [])[:1]),
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoresearch_git.community.inspiration import Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
@@ -55,6 +56,7 @@ class Loop:
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
+    inspiration: Inspiration = Inspiration()
     stop: Callable[[], bool] = lambda: False
     _context: dict[str, str] | None = None
 
@@ -107,7 +109,8 @@ class Loop:
             if isinstance(ruling, Verdict):
                 return ruling, inflight
             run = len(inflight.measurements) + 1
-            self.report.running(inflight.number, run, inflight.proposal.description, ruling.reason)
+            source = f"  (found in {inflight.proposal.inspired_by})" if inflight.proposal.inspired_by and run == 1 else ""
+            self.report.running(inflight.number, run, inflight.proposal.description + source, ruling.reason)
             measurement = self.lab.measure(
                 inflight.number, run, self.live.book.head, inflight.proposal.files, ruling.seed,
                 self._budget_in_steps(inflight), self.report.progress,
@@ -129,6 +132,7 @@ class Loop:
             reason=verdict.reason,
             rationale=inflight.proposal.rationale,
             researcher=inflight.proposal.researcher,
+            inspired_by=inflight.proposal.inspired_by,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )
@@ -201,7 +205,8 @@ class Loop:
             read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
             self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
-        return View(book.session, book.experiments, files, self._context, facts, measured_noise(book.experiments))
+        noise = measured_noise(book.experiments)
+        return View(book.session, book.experiments, files, self._context, facts, noise, self.inspiration)
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():

@@ -1,0 +1,312 @@
+"""`git autoresearch findings`: what others found, and whether it may stand beside what is measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoresearch_git.commands import community
+from autoresearch_git.commands.console import delta, number
+from autoresearch_git.community.comparable import Comparability, Here, compare
+from autoresearch_git.community.findings import Claim, Finding
+from autoresearch_git.community.hubs import hubs
+from autoresearch_git.community.library import Hit, Library, forget
+from autoresearch_git.community.record import Replication
+from autoresearch_git.community.tried import Match, of_description, of_diff, tried
+from autoresearch_git.config import load_settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric
+from autoresearch_git.ledger.tables import way
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import Repository, open_repository
+
+MOST_CLAIMS = 40  # shown of one finding; --json has them all
+
+
+@dataclasses.dataclass
+class _Place:
+    """Where the question is asked: a repository, its library, and what numbers mean here."""
+
+    repository: Repository
+    library: Library
+    here: Here
+    replications: dict[str, list[Replication]]
+
+    def verdict(self, finding: Finding) -> Comparability:
+        return compare(finding, self.here, self.replications.get(finding.report.key, ()))
+
+
+_EXAMPLES = """Examples:
+
+\b
+  git autoresearch findings --sync              read what is new, then rank what may be compared
+  git autoresearch findings show 44             one finding in full
+  git autoresearch findings search "value embedding decay"
+  git autoresearch findings tried "WARMDOWN_RATIO 0.5 → 0.7"
+"""
+
+
+@click.group("findings", invoke_without_command=True, epilog=_EXAMPLES, subcommand_metavar="[COMMAND]")
+@click.option("--sync", "do_sync", is_flag=True, help="First read what is new at the hubs.")
+@click.option("--rebuild", is_flag=True, help="Forget the library, and read everything anew.")
+@click.option("--platform", metavar="CLASS", help="The hardware class to compare for; this machine's if not given.")
+@click.option("--metric", metavar="NAME", help="The metric to look at; the setting's if not given.")
+@click.option("--all", "everything", is_flag=True, help="Also what may not be compared, each with the reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def command(
+    context: click.Context, do_sync: bool, rebuild: bool, platform: str | None, metric: str | None, everything: bool, as_json: bool
+) -> None:
+    """What others found: their best results that may stand beside ours, ranked, each with its platform.
+
+    Read from the hubs (`git autoresearch config hub`): pull requests in any state, Discussions, branches and notebooks. A
+    finding is compared with numbers from here only where the evaluator, the data, the budget and the hardware class are the
+    same; --all shows the others, and why not.
+    """
+    repository = open_repository(Path.cwd())
+    settings = load_settings(repository)
+    if rebuild:
+        forget(community.library_path(repository))
+    library = community.read_library(repository)
+    context.call_on_close(library.close)
+    if do_sync or rebuild:
+        if not hubs(repository, settings):
+            raise community.no_hub()
+        told = community.sync(repository, settings, library, _say, community.PATIENCE, 3600.0)
+        _say(f"{told.reports} reports new or changed, {told.findings} findings in them ({told.calls} calls, {told.points} points)")
+    place = community.here(repository, settings, platform)
+    if metric:
+        place = dataclasses.replace(place, metric=_metric(library, metric))
+    context.obj = _Place(repository, library, place, library.replications())
+    if context.invoked_subcommand is None:
+        _list(context.obj, platform, everything, as_json)
+
+
+def _say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _metric(library: Library, name: str) -> Metric:
+    """A metric by name, with the direction that its findings have."""
+    found = library.findings("metric = ?", (name,))
+    if not found:
+        known = sorted({finding.metric.name for finding in library.findings()})
+        raise AutoresearchError(f"no finding is about {name!r}", f"--metric takes: {', '.join(known[:12])}" if known else "--sync first")
+    return Metric(name, way(name) or found[0].metric.direction)
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) -> None:
+    findings = place.library.findings("1" if everything else "metric = ?", () if everything else (place.here.metric.name,))
+    judged = [(finding, place.verdict(finding)) for finding in findings]
+    ranked = sorted((pair for pair in judged if pair[1].comparable), key=lambda pair: _order(pair[0]))
+    others = [pair for pair in judged if not pair[1].comparable]
+    if platform and everything:
+        others = [pair for pair in others if pair[0].platform.upper() == platform.upper()]
+    shown = [*ranked, *(sorted(others, key=lambda p: (p[0].platform, p[0].key)) if everything else ())]
+    if as_json:
+        click.echo(json.dumps([_fields(finding, verdict) for finding, verdict in shown]))
+        return
+    if not place.library.hubs():
+        raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
+    if shown:
+        _table(shown)
+    here = place.here
+    _say(f"{len(ranked)} of {len(judged)} findings may stand beside {here.metric.name} on {here.platform} in {here.budget:g} s"
+         + ("" if everything or not others else f"; the others: {_where(others)}; --all shows them"))  # fmt: skip
+
+
+def _order(finding: Finding) -> float:
+    best = finding.best if finding.best is not None else 0.0
+    return best if finding.metric.direction == "min" else -best
+
+
+def _where(pairs: Sequence[tuple[Finding, Comparability]]) -> str:
+    counts: dict[str, int] = {}
+    for finding, _ in pairs:
+        counts[finding.platform or "unknown hardware"] = counts.get(finding.platform or "unknown hardware", 0) + 1
+    most = sorted(counts.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{n} {platform}" for platform, n in most[:5]) + (", …" if len(most) > 5 else "")
+
+
+def _table(pairs: Iterable[tuple[Finding, Comparability]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("#", "right"), ("finding", "left"), ("platform", "left"), ("metric", "left"), ("baseline → best", "left"),
+                          ("kept", "right"), ("evidence", "left"), ("title, or why it is not ranked", "left")):  # fmt: skip
+        table.add_column(name, justify=justify, no_wrap=name != "title, or why it is not ranked", overflow="ellipsis")  # type: ignore[arg-type]
+    rank = 0
+    for finding, verdict in pairs:
+        rank += verdict.comparable
+        cells = [
+            str(rank) if verdict.comparable else "",
+            finding.key,
+            finding.platform or "?",
+            finding.metric.name,
+            f"{number(finding.baseline)} → {number(finding.best)}",
+            f"{finding.counts.get('keep', 0)}/{finding.experiments}",
+            verdict.evidence,
+            finding.report.title if verdict.comparable else verdict.why_not,
+        ]
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    Console(width=None if sys.stdout.isatty() else 220, highlight=False).print(table)
+
+
+def _fields(finding: Finding, verdict: Comparability, claims: Iterable[Claim] = ()) -> dict[str, Any]:
+    """A finding for machines."""
+    report = finding.report
+    return {
+        "finding": finding.key, "kind": report.kind, "title": report.title, "author": report.author, "state": report.state,
+        "url": report.url, "branch": report.branch, "head": report.head, "base": finding.base, "updated": report.updated,
+        "metric": {"name": finding.metric.name, "direction": finding.metric.direction}, "platform": finding.platform,
+        "baseline": finding.baseline, "best": finding.best, "delta": finding.delta,
+        "experiments": {k: n for k, n in finding.counts.items() if k != "baseline"}, "budget_seconds": finding.budget, "source": finding.source,
+        "comparable": verdict.comparable, "evidence": verdict.evidence, "reasons": [dataclasses.asdict(r) for r in verdict.reasons],
+        "problems": list(finding.problems), "changed_files": list(finding.changed),
+        **({"claims": [_claim_fields(c) for c in claims]} if claims else {}),
+    }  # fmt: skip
+
+
+def _claim_fields(claim: Claim) -> dict[str, Any]:
+    return {
+        "description": claim.description, "status": claim.status, "value": claim.value, "delta": claim.delta, "commit": claim.commit,
+        "sha": claim.sha, "source": claim.source, "changes": [str(c) for c in claim.changes],
+    }  # fmt: skip
+
+
+# -- one finding ------------------------------------------------------------------------------------------------------
+
+
+@command.command("show", epilog="Example:  git autoresearch findings show 44")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, with every claim.")
+@click.pass_obj
+def show(place: _Place, name: str, as_json: bool) -> None:
+    """Tell one finding in full: its claims, commits and files, and why it may be compared or not.
+
+    NAME is a number (44), owner/name#44, or the name of a branch or notebook.
+    """
+    found = place.library.named(name)
+    hubs_named = {finding.report.hub for finding in found}
+    if not found:
+        hint = "git autoresearch findings --all lists them" if place.library.hubs() else "git autoresearch findings --sync"
+        raise AutoresearchError(f"no finding is named {name!r}", hint)
+    if len(hubs_named) > 1:
+        raise AutoresearchError(f"{name} names a finding of each of {', '.join(sorted(hubs_named))}", f"git autoresearch findings show {found[0].key}")
+    if as_json:
+        click.echo(json.dumps([{**_fields(f, place.verdict(f)), "claims": [_claim_fields(c) for c in f.claims],
+                                "replications": [dataclasses.asdict(r) for r in place.replications.get(f.report.key, ())]} for f in found]))  # fmt: skip
+        return
+    for index, finding in enumerate(found):
+        click.echo("" if not index else "\n", nl=bool(index))
+        _show(place, finding)
+
+
+def _show(place: _Place, finding: Finding) -> None:
+    report, verdict = finding.report, place.verdict(finding)
+    rows = [
+        ("title", report.title), ("by", f"{report.author or '?'}, {report.state.lower() or report.kind}, {report.updated[:10]}"), ("at", report.url),
+        ("branch", f"{report.branch or '-'} at {report.head[:10] or '-'}, {finding.commits} commits from {finding.base[:10] or '-'}"),
+        ("platform", finding.platform or "not told"),
+        (finding.metric.name, f"{number(finding.baseline)} → {number(finding.best)}  ({delta(finding.metric, finding.best, finding.baseline) or '-'})"
+                              f"  {'lower' if finding.metric.direction == 'min' else 'higher'} is better"),
+        ("tried", ", ".join(f"{n} {word}" for word, n in finding.counts.items() if n and word != "baseline") or "-"),
+        ("read from", {"text": "its text", "table": "the results table at its head", "title": "its title only"}.get(finding.source, f"its {finding.source}")),
+        ("changes", ", ".join(finding.changed[:12]) + (f" and {len(finding.changed) - 12} more" if len(finding.changed) > 12 else "") or "-"),
+        ("evidence", verdict.evidence),
+    ]  # fmt: skip
+    click.echo(click.style(one_line(finding.key), bold=True))
+    for name, text in rows:
+        if text:
+            click.echo(f"{name:<11} {one_line(text, 300)}")
+    click.echo(f"{'comparable':<11} {'yes' if verdict.comparable else 'no'}")
+    for reason in verdict.reasons:
+        click.echo(f"  {'yes' if reason.ok else 'no ' if reason.ok is False else '?  '}  {one_line(reason.text)}")
+    for problem in finding.problems:
+        click.echo(f"note        {one_line(problem, 300)}")
+    for replication in place.replications.get(report.key, ()):
+        click.echo(f"again       {replication.outcome} on {replication.platform or '?'}: {number(replication.claimed)} claimed, "
+                   f"{number(replication.measured)} measured")  # fmt: skip
+    _show_claims(finding)
+
+
+def _show_claims(finding: Finding) -> None:
+    """The kept ones in the order in which they were kept, then the others as far as there is room."""
+    kept = [c for c in finding.claims if c.status in ("baseline", "keep")]
+    others = [c for c in finding.claims if c.status not in ("baseline", "keep")]
+    for title, claims in (("kept", kept), ("not kept", others)):
+        if claims:
+            click.echo(f"{title}:")
+        for claim in claims[:MOST_CLAIMS]:
+            change = delta(finding.metric, claim.delta, 0.0) if claim.delta is not None else ""
+            click.echo(f"  {claim.sha[:7] or claim.commit[:9] or '-':<9} {number(claim.value):>10}  {change:>10}  {claim.status:<8} {one_line(claim.description)}")
+        if len(claims) > MOST_CLAIMS:
+            click.echo(f"  … and {len(claims) - MOST_CLAIMS} more (--json has them all)")
+
+
+# -- ideas ------------------------------------------------------------------------------------------------------------
+
+
+@command.command("search", epilog='Example:  git autoresearch findings search "value embedding decay"')
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_obj
+def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Ideas that speak of WORDS, the closest first, each with what happened to it."""
+    hits = place.library.search(" ".join(words), limit)
+    _tell(place, [("", hit) for hit in hits], as_json)
+    if not hits and not as_json:
+        _say("nobody speaks of that" if place.library.hubs() else "nothing was read yet; git autoresearch findings --sync reads the hubs")
+
+
+@command.command("tried", epilog='Example:  git autoresearch findings tried "embedding LR 0.6 → 0.8"')
+@click.argument("description", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_obj
+def tried_command(place: _Place, description: tuple[str, ...], as_json: bool) -> None:
+    """Has anyone done this, on what, and with what result?
+
+    DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes are compared: the
+    constants they move, and their lines.
+    """
+    if description:
+        attempt = of_description(" ".join(description))
+    else:
+        attempt = of_diff(place.repository.working_diff())
+        if not attempt.lines:
+            raise AutoresearchError("there are no uncommitted changes to compare", 'git autoresearch findings tried "embedding LR 0.6 → 0.8"')
+    matches: list[Match] = tried(place.library, attempt)
+    _tell(place, [(match.how, match.hit) for match in matches], as_json)
+    if not as_json:
+        exact = [m for m in matches if m.how in ("the same diff", "the same change")]
+        kept = sum(m.hit.claim.status == "keep" for m in exact)
+        _say(f"{len(exact)} did exactly this, {kept} of them kept it" if exact else "nobody is known to have done exactly this")
+
+
+def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([
+            {**({"how": how} if how else {}), **_claim_fields(hit.claim), "finding": hit.finding.key, "platform": hit.finding.platform,
+             "metric": hit.finding.metric.name, "comparable": place.verdict(hit.finding).comparable,
+             "sound": place.verdict(hit.finding).sound, "evidence": place.verdict(hit.finding).evidence}
+            for how, hit in found
+        ]))  # fmt: skip
+        return
+    for how, hit in found:
+        claim, finding, verdict = hit.claim, hit.finding, place.verdict(hit.finding)
+        change = f"{finding.metric.name} {delta(finding.metric, claim.delta, 0.0)}" if claim.delta is not None else "no number"
+        trust = "comparable" if verdict.comparable else "other conditions" if verdict.sound else "not to be trusted"
+        click.echo(f"{claim.status or '?':<8} {change:<20} {finding.platform or '?':<9} {finding.key} {claim.sha[:7]}  {one_line(claim.description, 100)}"
+                   f"  ({'; '.join(filter(None, [how, trust, verdict.evidence if verdict.evidence != 'self-reported' else '']))})")  # fmt: skip
