@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from autoresearch_git.community.inspiration import Inspiration, inspire
 from autoresearch_git.community.library import Library, open_library
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Metric, Session
+from autoresearch_git.experiment import Figure, Metric, Session
 from autoresearch_git.lab import machine
 from autoresearch_git.lab.harness import LOCK_FILES, read_harness
 from autoresearch_git.ledger import notebook
@@ -112,19 +113,24 @@ def _sync_one(
     return outcome.parent
 
 
-def inspire_here(repository: Repository, settings: Settings, library: Library) -> Inspiration:
-    """What the library holds for a session on this machine, given what was tried here before."""
-    place = here(repository, settings)
+def inspire_here(
+    repository: Repository, settings: Settings, library: Library, session: Session, facts: Mapping[str, Figure]
+) -> Inspiration:
+    """What the library holds for a session on this machine, given what was tried here before. `facts` are the figures of its
+    baseline's run, which say what constants are in force."""
+    place = dataclasses.replace(here(repository, settings, base=session.base), metric=session.metric, platform=session.platform)
+    place = dataclasses.replace(place, budget=session.budget)
     descriptions = [
         experiment.description
         for name in session_names(repository)
-        if name.startswith(f"{place.platform}/")
+        if name.startswith(f"{session.platform}/")
         for experiment in notebook.read(repository, notebook.NAMESPACE + name).experiments
     ]
-    path = next((p for p in settings.editable if p.endswith(".py")), None)
-    text = (repository.read_file("HEAD", path) or b"").decode(errors="replace") if path else ""
+    path = next((p for p in session.editable if p.endswith(".py")), None)
+    text = (repository.read_file(session.base, path) or b"").decode(errors="replace") if path else ""
+    known = {name.upper(): value for name, value in facts.items() if isinstance(value, str)}
     try:
-        found = constants.read(text, {}).constants
+        found = constants.read(text, known).constants
     except SyntaxError:
         found = {}
     return inspire(library, place, found, descriptions)

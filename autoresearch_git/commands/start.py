@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ from autoresearch_git.commands import community, console
 from autoresearch_git.community.inspiration import Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Metric, Session
+from autoresearch_git.experiment import Figure, Metric, Session
 from autoresearch_git.lab import machine, process, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
@@ -77,11 +78,9 @@ def command(
     stopping = _handle_signals()
     live: LiveSession | None = None
     try:
-        found = Inspiration() if no_inspiration or not settings.inspiration else _inspiration(repository, settings, name)
+        inspired = settings.inspiration and not no_inspiration and _read_hubs(repository, settings)
         live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
-        if found.read:
-            live.record_inspiration(found.read)
-        _research(live, researcher, settings, found, as_json, new=not resume, stopping=stopping)
+        _research(live, researcher, settings, inspired, as_json, new=not resume, stopping=stopping)
     except KeyboardInterrupt:
         done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
         left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
@@ -144,24 +143,35 @@ def _show_plan(repository: Repository, session: Session, settings: Settings) -> 
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
-def _inspiration(repository: Repository, settings: Settings, name: str) -> Inspiration:
-    """Read the hubs as far as a short while allows, and choose what is worth trying here. Nothing of it can fail a session."""
-    say = lambda text: click.echo(one_line(text, 400), err=True)  # noqa: E731
+def _say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _read_hubs(repository: Repository, settings: Settings) -> bool:
+    """Read what is new at the hubs, as far as a short while allows. Nothing of it can fail a session. False: nothing is there."""
     try:
         with community.read_library(repository) as library:
-            told = community.sync(repository, settings, library, say, SYNC_PATIENCE, SYNC_SECONDS)
-            found = community.inspire_here(repository, settings, library)
+            told = community.sync(repository, settings, library, _say, SYNC_PATIENCE, SYNC_SECONDS)
+            if told.reports:
+                _say(f"{told.reports} reports of others are new ({told.findings} findings)")
+            return library.count_reports() > 0
     except AutoresearchError as error:
-        say(f"note: the community could not be read: {error.message}")
-        return Inspiration()
+        _say(f"note: the community could not be read: {error.message}")
+        return False
+
+
+def _inspire(live: LiveSession, settings: Settings, reporter: console.ConsoleReporter, facts: Mapping[str, Figure]) -> Inspiration:
+    """What the library holds for this session; said in one line."""
+    with community.read_library(live.repository) as library:
+        found = community.inspire_here(live.repository, settings, library, live.session, facts)
     if found.read:
-        say(f"read {len(found.read)} findings of {settings.metric} ({told.reports} reports are new): "
-            f"{len(found.suggestions)} changes to try first, {len(found.dead_ends)} dead ends")  # fmt: skip
+        reporter.say(f"of {len(found.read)} findings of {live.session.metric.name}: {len(found.suggestions)} changes to try first, "
+                     f"{len(found.dead_ends)} dead ends")  # fmt: skip
     return found
 
 
 def _research(
-    live: LiveSession, researcher: Researcher, settings: Settings, found: Inspiration, as_json: bool, new: bool, stopping: list[int]
+    live: LiveSession, researcher: Researcher, settings: Settings, inspired: bool, as_json: bool, new: bool, stopping: list[int]
 ) -> None:
     session, facts = live.session, machine.facts()
     _refuse_other_machine(session, facts)
@@ -171,7 +181,8 @@ def _research(
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
         limits = Limits(settings.experiments, settings.hours)
-        loop = Loop(live, lab, researcher, limits, reporter, facts, found, lambda: bool(stopping))
+        inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: Inspiration()
+        loop = Loop(live, lab, researcher, limits, reporter, facts, inspire, lambda: bool(stopping))
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
         ended = loop.run()

@@ -175,7 +175,7 @@ def _without_parts(sources: list[Source], wanted: Metric) -> list[Source]:
     ranked = sorted(sources, key=lambda s: (s[2].metric != wanted.name, -len(s[2].rows)))
     kept: list[Source] = []
     for source in ranked:
-        names = {row.commit for row in source[2].rows if row.sha}
+        names = {row.commit for row in source[2].rows if row.sha and row.status != "baseline"}
         whole = (k for k in kept if k[2].metric == source[2].metric)
         if not any(names <= {row.commit for row in k[2].rows} and len(source[2].rows) <= len(k[2].rows) for k in whole):
             kept.append(source)

@@ -134,10 +134,12 @@ class Syncer:
         refs = self.store.refs_below(below)
         found: list[Report] = []
         listed = self.library.report_heads(hub.name, "pull")
+        names = {sha: name.removeprefix(f"{below}heads/") for name, sha in refs.items() if name.startswith(f"{below}heads/")}
         pulls = {name.removeprefix(f"{below}pull/"): sha for name, sha in refs.items() if name.startswith(f"{below}pull/")}
         for number, sha in pulls.items():
             if number.isdigit() and listed.get(number) != sha:
-                before = self.library.report(f"{hub.name}#{number}") or Report(hub.name, "pull", number)
+                unknown = Report(hub.name, "pull", number, branch=one_line(names.get(sha, "")))
+                before = self.library.report(f"{hub.name}#{number}") or unknown
                 found.append(dataclasses.replace(before, head=sha))
         taken = set(pulls.values()) | set(listed.values())
         default = self.library.hub_state(hub.name).get("default", "")

@@ -47,7 +47,7 @@ def _cells(text: str) -> Iterator[tuple[int, Sequence[str]]]:
     before: tuple[int, list[str]] | None = None
     for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         line = raw[:_LONGEST_LINE]
-        found = next((s for s in (_by_tabs, _by_commas, _by_spaces) if tables.is_header(s(line, 0))), None)
+        found = next((s for s, least in _SPLITS if tables.is_header(s(line, 0), least)), None)
         if found:
             split, width = found, len(found(line, 0))
         cells = split(line, width)
@@ -72,6 +72,9 @@ def _by_commas(line: str, _width: int) -> list[str]:
 def _by_spaces(line: str, width: int) -> list[str]:
     """Tabs that became spaces: the header's words are its columns, and the last one takes the rest of the line."""
     return line.split(None, max(0, width - 1)) if width else line.split()
+
+
+_SPLITS = ((_by_tabs, 2), (_by_commas, 3), (_by_spaces, 3))
 
 
 def _unquoted(line: str, delimiter: str) -> list[str]:

@@ -107,14 +107,15 @@ def _name(cell: str) -> str:
     return re.sub(r"[^a-zδ0-9#?]+", "_", cell.strip().lower().replace("Δ", "δ")).strip("_")
 
 
-def is_header(cells: Sequence[str]) -> bool:
-    """Whether a row names columns: at least two that are known, one of which says what was tried or what came of it."""
+def is_header(cells: Sequence[str], least: int = 2) -> bool:
+    """Whether a row names columns: at least two that are known (`least`: or more, where the cells may be words of a sentence),
+    one of which says what was tried or what came of it."""
     roles = [_ROLE_OF.get(_name(cell)) for cell in cells]
     known = {role for role in roles if role}
     values = sum(number(cell)[0] is not None for cell in cells)
     if values or not known & {"status", "description", "commit"}:
         return False
-    return len(known) >= 2 or any(way(cell) for cell in cells)
+    return len(known) >= least or (least <= 2 and any(way(cell) for cell in cells))
 
 
 @dataclass

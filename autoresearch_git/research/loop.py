@@ -48,7 +48,8 @@ class Reporter(Protocol):
 
 @dataclass
 class Loop:
-    """One start or resume of a session. `stop` is asked before each new experiment."""
+    """One start or resume of a session. `stop` is asked before each new experiment; `inspire` once, with the figures of the
+    baseline's run, for what the community found."""
 
     live: LiveSession
     lab: Lab
@@ -56,9 +57,10 @@ class Loop:
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
-    inspiration: Inspiration = Inspiration()
+    inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: Inspiration()
     stop: Callable[[], bool] = lambda: False
     _context: dict[str, str] | None = None
+    _inspiration: Inspiration | None = None
 
     def run(self) -> str:
         """Research until a limit; returns why it ended, in a few words. Raises AutoresearchError where it must pause."""
@@ -205,8 +207,13 @@ class Loop:
             read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
             self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
+        if self._inspiration is None:
+            self._inspiration = self.inspire(facts)
+            if self._inspiration.read:
+                self.live.record_inspiration(self._inspiration.read)
+                book = self.live.book
         noise = measured_noise(book.experiments)
-        return View(book.session, book.experiments, files, self._context, facts, noise, self.inspiration)
+        return View(book.session, book.experiments, files, self._context, facts, noise, self._inspiration)
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():
