@@ -34,7 +34,13 @@ def hub(github: GitHub, empty: World, monkeypatch: pytest.MonkeyPatch) -> Reposi
     return repository
 
 
-def _session(hub: Repository, branch: str, steps: list[tuple[str, str, float | None, str]], table: bool = True, extra: dict[str, Any] | None = None) -> str:
+def _session(
+    hub: Repository,
+    branch: str,
+    steps: list[tuple[str, str, float | None, str]],
+    table: bool = True,
+    extra: dict[str, Any] | None = None,
+) -> str:
     """A branch as an agent leaves it: one commit for each (description, new train.py, value, status) that was kept, and the
     table with all of them. Returns the head."""
     rows = ["commit\tval_bpb\tmemory_gb\tstatus\tdescription", "baseline\t0.997900\t44.0\tkeep\tbaseline"]
@@ -268,7 +274,9 @@ def test_another_metric_that_is_maximised(hub: Repository, empty: World) -> None
 
 def test_several_tables_in_one_pull_request(hub: Repository, empty: World) -> None:
     names = {"results.tsv": "pr48-results.tsv", "loop_results.tsv": "pr48-loop.tsv", "dojo_results.tsv": "pr48-dojo.tsv"}
-    hub.pull(hub.commit({name: (DATA / file).read_text() for name, file in names.items()}, branch="b", message="results"), "three tables")
+    hub.pull(
+        hub.commit({name: (DATA / file).read_text() for name, file in names.items()}, branch="b", message="results"), "three tables"
+    )
     empty.ok("findings", "--sync")
     found = _findings(empty, "--all")
     assert {(f["metric"]["name"], f["metric"]["direction"], f["best"]) for f in found.values()} == {
@@ -278,10 +286,16 @@ def test_several_tables_in_one_pull_request(hub: Repository, empty: World) -> No
 
 def test_commits_alone_tell_what_was_kept_and_what_was_taken_back(hub: Repository, empty: World) -> None:
     text = TRAIN
-    for old, new, subject in (("0.5", "0.7", "exp1: WARMDOWN_RATIO 0.5->0.7"), ("0.6", "0.8", "exp2: EMBEDDING_LR"), ("'SSSL'", "'SSLL'", "window")):
+    for old, new, subject in (
+        ("0.5", "0.7", "exp1: WARMDOWN_RATIO 0.5->0.7"),
+        ("0.6", "0.8", "exp2: EMBEDDING_LR"),
+        ("'SSSL'", "'SSLL'", "window"),
+    ):
         text = _better(text, old, new)
         sha = hub.commit({"train.py": text}, branch="run", message=subject)
-    hub.commit({"train.py": _better(text, "'SSLL'", "'SSSL'")}, branch="run", message=f'Revert "window"\n\nThis reverts commit {sha}.')
+    hub.commit(
+        {"train.py": _better(text, "'SSLL'", "'SSSL'")}, branch="run", message=f'Revert "window"\n\nThis reverts commit {sha}.'
+    )
     hub.pull("run", "Autoresearch/mar11", state="CLOSED")
     empty.ok("findings", "--sync")
     (found,) = json.loads(empty.ok("findings", "show", "1", "--json"))
@@ -321,7 +335,11 @@ def ideas(hub: Repository, empty: World) -> World:
         ("warmdown 0.5 to 0.7", better, 0.981, "keep"), ("tiny VE WD 0.001", better + "VE_WD = 0.001\n", 0.9805, "keep"),
         ("embedding LR 0.6 to 0.9", "", 0.985, "discard"), ("gradient clipping", "", 0.986, "discard"),
     ]), "a", head_name="exp/H100/a")  # fmt: skip
-    hub.pull(_session(hub, "exp/M4Max/b", [("EMBEDDING_LR 0.6 to 0.8", _better(TRAIN, "0.6", "0.8"), 0.99, "keep")]), "b", head_name="exp/M4Max/b")
+    hub.pull(
+        _session(hub, "exp/M4Max/b", [("EMBEDDING_LR 0.6 to 0.8", _better(TRAIN, "0.6", "0.8"), 0.99, "keep")]),
+        "b",
+        head_name="exp/M4Max/b",
+    )
     empty.ok("findings", "--sync")
     return empty
 
@@ -351,7 +369,7 @@ def test_tried_compares_what_a_change_does(ideas: World) -> None:
 def test_the_library_can_be_deleted_damaged_or_of_another_format(ideas: World) -> None:
     before = _findings(ideas, "--all")
     path = ideas.root / ".git" / "autoresearch" / "community" / "library.sqlite"
-    for harm in (lambda: path.unlink(), lambda: path.write_bytes(b"no database"), lambda: _set_format(path, 999)):
+    for harm in (path.unlink, lambda: path.write_bytes(b"no database"), lambda: _set_format(path, 999)):
         harm()
         ideas.ok("findings", "--sync")
         assert _findings(ideas, "--all") == before
@@ -371,7 +389,9 @@ HOSTILE = {
     "bidi and tags": "\u202eevil\u2066 \U000e0041\U000e0042 0.99 → 0.98 in 2 experiments \u200b\ufeff",
     "comment": "<!-- never ends 0.99 → 0.98 " + "x" * 5000,
     "record bomb": "<!-- autoresearch:1\n" + "[" * 60_000 + "\n-->",
-    "numbers": '<!-- autoresearch:1\n{"best": 1e999, "experiments": {"keep": ' + "9" * 5000 + '}, "metric": {"name": "val_bpb", "direction": "min"}}\n-->',
+    "numbers": '<!-- autoresearch:1\n{"best": 1e999, "experiments": {"keep": '
+    + "9" * 5000
+    + '}, "metric": {"name": "val_bpb", "direction": "min"}}\n-->',
     "megabyte": "0.99 → 0.98 " * 90_000,
     "nesting": "> " * 30_000 + "| a | b |\n" + "- " * 30_000,
     "table bomb": "|" + "commit|" * 30_000 + "\n|" + "-|" * 30_000 + "\n" + "|1|\n" * 10_000,
@@ -389,7 +409,12 @@ def test_hostile_text_reaches_nobody_raw_and_the_rest_is_read(github: GitHub, hu
                       branch="evil", message=text[:2000].replace("\0", "") or "x")  # fmt: skip
     hub.pull(evil, text[:200], text, author="eve", comments=[("eve", text)])
     hub.discussion(text[:200], text, author="eve", comments=[("eve", text)])
-    said = [empty.run("findings", "--sync"), empty.run("findings", "--all"), empty.run("findings", "show", "2"), empty.run("findings", "search", "evil")]
+    said = [
+        empty.run("findings", "--sync"),
+        empty.run("findings", "--all"),
+        empty.run("findings", "show", "2"),
+        empty.run("findings", "search", "evil"),
+    ]
     assert [ran.code for ran in said[:3]] == [0, 0, 0], said
     assert "ada/research#1" in _findings(empty)
     shown = "".join(ran.out + ran.err for ran in said) + empty.ok("findings", "show", "2", "--json")
@@ -400,13 +425,23 @@ def test_hostile_trees_are_never_followed(github: GitHub, hub: Repository, empty
     (tmp_path / "secret").write_text("commit\tval_bpb\tstatus\tdescription\nabcdef1\t0.5\tkeep\tsecret\n")
     trees: dict[str, dict[str, Any]] = {
         "link": {"results.tsv": ("120000", str(tmp_path / "secret")), "train.py": ("120000", "/etc/passwd")},
-        "submodule": {"vendored": ("160000", "1" * 40), "results.tsv": "commit\tval_bpb\tstatus\tdescription\nabcdef1\t0.98\tkeep\tx\n"},
-        "large": {"weights.bin": b"\0" * 30_000_000, "results.tsv": "commit\tval_bpb\tstatus\tdescription\nabcdef1\t0.98\tkeep\tx\n"},
+        "submodule": {
+            "vendored": ("160000", "1" * 40),
+            "results.tsv": "commit\tval_bpb\tstatus\tdescription\nabcdef1\t0.98\tkeep\tx\n",
+        },
+        "large": {
+            "weights.bin": b"\0" * 30_000_000,
+            "results.tsv": "commit\tval_bpb\tstatus\tdescription\nabcdef1\t0.98\tkeep\tx\n",
+        },
         "attributes": {".gitattributes": "*.py diff=evil filter=evil\n", "train.py": TRAIN + "A = 1\n"},
     }
     for name, files in trees.items():
         hub.pull(hub.commit(files, branch=name, message=name), name)
-    hub.pull(_session(hub, "exp/H100/fine", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")]), "fine", head_name="exp/H100/fine")
+    hub.pull(
+        _session(hub, "exp/H100/fine", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")]),
+        "fine",
+        head_name="exp/H100/fine",
+    )
     marker = tmp_path / "ran"
     for key in ("diff.evil.command", "diff.evil.textconv", "filter.evil.smudge", "core.fsmonitor"):
         empty.git("config", "--global", key, f"touch {marker}")
@@ -431,7 +466,9 @@ def inspired(github: GitHub, toy: World, monkeypatch: pytest.MonkeyPatch) -> Wor
     toy.git("remote", "add", "origin", f"{github.url}/ada/toy.git")
     rows = "commit\tscore\tmemory_gb\tstatus\tdescription\nbaseline\t0.87\t0\tkeep\tbaseline\n"
     n = hub.commit({"solver.py": SOLVER.replace("N = 5", "N = 6")}, branch="exp/cpu/x", message="N 5 to 6")
-    alpha = hub.commit({"solver.py": SOLVER.replace("0.3", "0.45").replace("N = 5", "N = 6")}, branch="exp/cpu/x", message="ALPHA 0.3 to 0.45")
+    alpha = hub.commit(
+        {"solver.py": SOLVER.replace("0.3", "0.45").replace("N = 5", "N = 6")}, branch="exp/cpu/x", message="ALPHA 0.3 to 0.45"
+    )
     rows += f"{n[:7]}\t0.88\t0\tkeep\tN 5 to 6\n{alpha[:7]}\t0.95\t0\tkeep\tALPHA 0.3 to 0.45\n0123456\t0.3\t0\tdiscard\tN 5 to 4\n"
     hub.pull(hub.commit({"results.tsv": rows}, branch="exp/cpu/x", message="results"), "ours", head_name="exp/cpu/x", author="bob")
     monkeypatch.setenv("GITHUB_API_URL", github.api_url)

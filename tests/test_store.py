@@ -27,8 +27,7 @@ from conftest import World, wait_for
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
-from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, Store, fetching, open_repository, open_store
-from autoresearch_git.repository.processes import Scanner
+from autoresearch_git.repository import Remote, Store, fetching, open_repository, open_store
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 HEADS = "+refs/heads/*:refs/hub/1/heads/*"

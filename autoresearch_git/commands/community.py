@@ -50,7 +50,9 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
     commit = repository.resolve(base)
     if commit is None:
         return Here(metric, platform or own, settings.budget)
-    session = Session(own, "", commit, metric, settings.run, settings.editable, settings.budget, settings.timeout, prepare=settings.prepare)
+    session = Session(
+        own, "", commit, metric, settings.run, settings.editable, settings.budget, settings.timeout, prepare=settings.prepare
+    )
     harness = read_harness(repository, session)
     data = _data(repository, own) if platform in (None, own) else ""
     files = {path: blob for path, blob in harness.files.items() if path not in LOCK_FILES}
@@ -67,7 +69,9 @@ def _data(repository: Repository, platform: str) -> str:
     return ""
 
 
-def sync(repository: Repository, settings: Settings, library: Library, say: Callable[[str], None], patience: float, seconds: float) -> Told:
+def sync(
+    repository: Repository, settings: Settings, library: Library, say: Callable[[str], None], patience: float, seconds: float
+) -> Told:
     """Bring the library up to date with every hub. What cannot be read is said, and the rest is read."""
     from autoresearch_git.community.sync import Syncer
 
@@ -137,4 +141,6 @@ def inspire_here(
 
 
 def no_hub() -> AutoresearchError:
-    return AutoresearchError("this repository has no hub to read: no `origin`, and no setting", "git config autoresearch.hub karpathy/autoresearch")
+    return AutoresearchError(
+        "this repository has no hub to read: no `origin`, and no setting", "git config autoresearch.hub karpathy/autoresearch"
+    )

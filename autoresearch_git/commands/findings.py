@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from autoresearch_git.commands import community
-from autoresearch_git.commands.console import delta, number
+from autoresearch_git.commands import findings_console as shown
 from autoresearch_git.community.comparable import Comparability, Here, compare
-from autoresearch_git.community.findings import Claim, Finding
+from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.hubs import hubs
 from autoresearch_git.community.library import Hit, Library, forget
 from autoresearch_git.community.record import Replication
@@ -25,8 +24,6 @@ from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.tables import way
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
-
-MOST_CLAIMS = 40  # shown of one finding; --json has them all
 
 
 @dataclasses.dataclass
@@ -97,7 +94,9 @@ def _metric(library: Library, name: str) -> Metric:
     found = library.findings("metric = ?", (name,))
     if not found:
         known = sorted({finding.metric.name for finding in library.findings()})
-        raise AutoresearchError(f"no finding is about {name!r}", f"--metric takes: {', '.join(known[:12])}" if known else "--sync first")
+        raise AutoresearchError(
+            f"no finding is about {name!r}", f"--metric takes: {', '.join(known[:12])}" if known else "--sync first"
+        )
     return Metric(name, way(name) or found[0].metric.direction)
 
 
@@ -111,14 +110,14 @@ def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) 
     others = [pair for pair in judged if not pair[1].comparable]
     if platform and everything:
         others = [pair for pair in others if pair[0].platform.upper() == platform.upper()]
-    shown = [*ranked, *(sorted(others, key=lambda p: (p[0].platform, p[0].key)) if everything else ())]
+    listed = [*ranked, *(sorted(others, key=lambda p: (p[0].platform, p[0].key)) if everything else ())]
     if as_json:
-        click.echo(json.dumps([_fields(finding, verdict) for finding, verdict in shown]))
+        click.echo(json.dumps([shown.finding_fields(finding, verdict) for finding, verdict in listed]))
         return
     if not place.library.hubs():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
-    if shown:
-        _table(shown)
+    if listed:
+        shown.table(listed)
     here = place.here
     _say(f"{len(ranked)} of {len(judged)} findings may stand beside {here.metric.name} on {here.platform} in {here.budget:g} s"
          + ("" if everything or not others else f"; the others: {_where(others)}; --all shows them"))  # fmt: skip
@@ -135,54 +134,6 @@ def _where(pairs: Sequence[tuple[Finding, Comparability]]) -> str:
         counts[finding.platform or "unknown hardware"] = counts.get(finding.platform or "unknown hardware", 0) + 1
     most = sorted(counts.items(), key=lambda pair: -pair[1])
     return ", ".join(f"{n} {platform}" for platform, n in most[:5]) + (", …" if len(most) > 5 else "")
-
-
-def _table(pairs: Iterable[tuple[Finding, Comparability]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("#", "right"), ("finding", "left"), ("platform", "left"), ("metric", "left"), ("baseline → best", "left"),
-                          ("kept", "right"), ("evidence", "left"), ("title, or why it is not ranked", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=name != "title, or why it is not ranked", overflow="ellipsis")  # type: ignore[arg-type]
-    rank = 0
-    for finding, verdict in pairs:
-        rank += verdict.comparable
-        cells = [
-            str(rank) if verdict.comparable else "",
-            finding.key,
-            finding.platform or "?",
-            finding.metric.name,
-            f"{number(finding.baseline)} → {number(finding.best)}",
-            f"{finding.counts.get('keep', 0)}/{finding.experiments}",
-            verdict.evidence,
-            finding.report.title if verdict.comparable else verdict.why_not,
-        ]
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 220, highlight=False).print(table)
-
-
-def _fields(finding: Finding, verdict: Comparability, claims: Iterable[Claim] = ()) -> dict[str, Any]:
-    """A finding for machines."""
-    report = finding.report
-    return {
-        "finding": finding.key, "kind": report.kind, "title": report.title, "author": report.author, "state": report.state,
-        "url": report.url, "branch": report.branch, "head": report.head, "base": finding.base, "updated": report.updated,
-        "metric": {"name": finding.metric.name, "direction": finding.metric.direction}, "platform": finding.platform,
-        "baseline": finding.baseline, "best": finding.best, "delta": finding.delta,
-        "experiments": {k: n for k, n in finding.counts.items() if k != "baseline"}, "budget_seconds": finding.budget, "source": finding.source,
-        "comparable": verdict.comparable, "evidence": verdict.evidence, "reasons": [dataclasses.asdict(r) for r in verdict.reasons],
-        "problems": list(finding.problems), "changed_files": list(finding.changed),
-        **({"claims": [_claim_fields(c) for c in claims]} if claims else {}),
-    }  # fmt: skip
-
-
-def _claim_fields(claim: Claim) -> dict[str, Any]:
-    return {
-        "description": claim.description, "status": claim.status, "value": claim.value, "delta": claim.delta, "commit": claim.commit,
-        "sha": claim.sha, "source": claim.source, "changes": [str(c) for c in claim.changes],
-    }  # fmt: skip
 
 
 # -- one finding ------------------------------------------------------------------------------------------------------
@@ -203,56 +154,23 @@ def show(place: _Place, name: str, as_json: bool) -> None:
         hint = "git autoresearch findings --all lists them" if place.library.hubs() else "git autoresearch findings --sync"
         raise AutoresearchError(f"no finding is named {name!r}", hint)
     if len(hubs_named) > 1:
-        raise AutoresearchError(f"{name} names a finding of each of {', '.join(sorted(hubs_named))}", f"git autoresearch findings show {found[0].key}")
+        raise AutoresearchError(
+            f"{name} names a finding of each of {', '.join(sorted(hubs_named))}", f"git autoresearch findings show {found[0].key}"
+        )
     if as_json:
-        click.echo(json.dumps([{**_fields(f, place.verdict(f)), "claims": [_claim_fields(c) for c in f.claims],
-                                "replications": [dataclasses.asdict(r) for r in place.replications.get(f.report.key, ())]} for f in found]))  # fmt: skip
+        click.echo(json.dumps([_everything(place, finding) for finding in found]))
         return
     for index, finding in enumerate(found):
-        click.echo("" if not index else "\n", nl=bool(index))
-        _show(place, finding)
+        click.echo("\n" if index else "", nl=False)
+        shown.in_full(finding, place.verdict(finding), place.replications.get(finding.report.key, ()))
 
 
-def _show(place: _Place, finding: Finding) -> None:
-    report, verdict = finding.report, place.verdict(finding)
-    rows = [
-        ("title", report.title), ("by", f"{report.author or '?'}, {report.state.lower() or report.kind}, {report.updated[:10]}"), ("at", report.url),
-        ("branch", f"{report.branch or '-'} at {report.head[:10] or '-'}, {finding.commits} commits from {finding.base[:10] or '-'}"),
-        ("platform", finding.platform or "not told"),
-        (finding.metric.name, f"{number(finding.baseline)} → {number(finding.best)}  ({delta(finding.metric, finding.best, finding.baseline) or '-'})"
-                              f"  {'lower' if finding.metric.direction == 'min' else 'higher'} is better"),
-        ("tried", ", ".join(f"{n} {word}" for word, n in finding.counts.items() if n and word != "baseline") or "-"),
-        ("read from", {"text": "its text", "table": "the results table at its head", "title": "its title only"}.get(finding.source, f"its {finding.source}")),
-        ("changes", ", ".join(finding.changed[:12]) + (f" and {len(finding.changed) - 12} more" if len(finding.changed) > 12 else "") or "-"),
-        ("evidence", verdict.evidence),
-    ]  # fmt: skip
-    click.echo(click.style(one_line(finding.key), bold=True))
-    for name, text in rows:
-        if text:
-            click.echo(f"{name:<11} {one_line(text, 300)}")
-    click.echo(f"{'comparable':<11} {'yes' if verdict.comparable else 'no'}")
-    for reason in verdict.reasons:
-        click.echo(f"  {'yes' if reason.ok else 'no ' if reason.ok is False else '?  '}  {one_line(reason.text)}")
-    for problem in finding.problems:
-        click.echo(f"note        {one_line(problem, 300)}")
-    for replication in place.replications.get(report.key, ()):
-        click.echo(f"again       {replication.outcome} on {replication.platform or '?'}: {number(replication.claimed)} claimed, "
-                   f"{number(replication.measured)} measured")  # fmt: skip
-    _show_claims(finding)
-
-
-def _show_claims(finding: Finding) -> None:
-    """The kept ones in the order in which they were kept, then the others as far as there is room."""
-    kept = [c for c in finding.claims if c.status in ("baseline", "keep")]
-    others = [c for c in finding.claims if c.status not in ("baseline", "keep")]
-    for title, claims in (("kept", kept), ("not kept", others)):
-        if claims:
-            click.echo(f"{title}:")
-        for claim in claims[:MOST_CLAIMS]:
-            change = delta(finding.metric, claim.delta, 0.0) if claim.delta is not None else ""
-            click.echo(f"  {claim.sha[:7] or claim.commit[:9] or '-':<9} {number(claim.value):>10}  {change:>10}  {claim.status:<8} {one_line(claim.description)}")
-        if len(claims) > MOST_CLAIMS:
-            click.echo(f"  … and {len(claims) - MOST_CLAIMS} more (--json has them all)")
+def _everything(place: _Place, finding: Finding) -> dict[str, Any]:
+    return {
+        **shown.finding_fields(finding, place.verdict(finding)),
+        "claims": [shown.claim_fields(claim) for claim in finding.claims],
+        "replications": [dataclasses.asdict(r) for r in place.replications.get(finding.report.key, ())],
+    }
 
 
 # -- ideas ------------------------------------------------------------------------------------------------------------
@@ -268,7 +186,11 @@ def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> 
     hits = place.library.search(" ".join(words), limit)
     _tell(place, [("", hit) for hit in hits], as_json)
     if not hits and not as_json:
-        _say("nobody speaks of that" if place.library.hubs() else "nothing was read yet; git autoresearch findings --sync reads the hubs")
+        _say(
+            "nobody speaks of that"
+            if place.library.hubs()
+            else "nothing was read yet; git autoresearch findings --sync reads the hubs"
+        )
 
 
 @command.command("tried", epilog='Example:  git autoresearch findings tried "embedding LR 0.6 → 0.8"')
@@ -286,7 +208,9 @@ def tried_command(place: _Place, description: tuple[str, ...], as_json: bool) ->
     else:
         attempt = of_diff(place.repository.working_diff())
         if not attempt.lines:
-            raise AutoresearchError("there are no uncommitted changes to compare", 'git autoresearch findings tried "embedding LR 0.6 → 0.8"')
+            raise AutoresearchError(
+                "there are no uncommitted changes to compare", 'git autoresearch findings tried "embedding LR 0.6 → 0.8"'
+            )
     matches: list[Match] = tried(place.library, attempt)
     _tell(place, [(match.how, match.hit) for match in matches], as_json)
     if not as_json:
@@ -297,16 +221,21 @@ def tried_command(place: _Place, description: tuple[str, ...], as_json: bool) ->
 
 def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([
-            {**({"how": how} if how else {}), **_claim_fields(hit.claim), "finding": hit.finding.key, "platform": hit.finding.platform,
-             "metric": hit.finding.metric.name, "comparable": place.verdict(hit.finding).comparable,
-             "sound": place.verdict(hit.finding).sound, "evidence": place.verdict(hit.finding).evidence}
-            for how, hit in found
-        ]))  # fmt: skip
+        click.echo(json.dumps([_idea_fields(place, how, hit) for how, hit in found]))
         return
     for how, hit in found:
-        claim, finding, verdict = hit.claim, hit.finding, place.verdict(hit.finding)
-        change = f"{finding.metric.name} {delta(finding.metric, claim.delta, 0.0)}" if claim.delta is not None else "no number"
-        trust = "comparable" if verdict.comparable else "other conditions" if verdict.sound else "not to be trusted"
-        click.echo(f"{claim.status or '?':<8} {change:<20} {finding.platform or '?':<9} {finding.key} {claim.sha[:7]}  {one_line(claim.description, 100)}"
-                   f"  ({'; '.join(filter(None, [how, trust, verdict.evidence if verdict.evidence != 'self-reported' else '']))})")  # fmt: skip
+        click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how))
+
+
+def _idea_fields(place: _Place, how: str, hit: Hit) -> dict[str, Any]:
+    verdict = place.verdict(hit.finding)
+    return {
+        **({"how": how} if how else {}),
+        **shown.claim_fields(hit.claim),
+        "finding": hit.finding.key,
+        "platform": hit.finding.platform,
+        "metric": hit.finding.metric.name,
+        "comparable": verdict.comparable,
+        "sound": verdict.sound,
+        "evidence": verdict.evidence,
+    }

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from autoresearch_git.commands import community, console
-from autoresearch_git.community.inspiration import Inspiration
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Metric, Session
@@ -54,8 +54,15 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    tag: str | None, base: str | None, resume: bool, trust: bool, no_inspiration: bool, dry_run: bool, as_json: bool,
-    run_: str | None, **options: Any,
+    tag: str | None,
+    base: str | None,
+    resume: bool,
+    trust: bool,
+    no_inspiration: bool,
+    dry_run: bool,
+    as_json: bool,
+    run_: str | None,
+    **options: Any,
 ) -> None:
     """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
 
@@ -181,7 +188,7 @@ def _research(
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
         limits = Limits(settings.experiments, settings.hours)
-        inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: Inspiration()
+        inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: NOTHING_READ
         loop = Loop(live, lab, researcher, limits, reporter, facts, inspire, lambda: bool(stopping))
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)

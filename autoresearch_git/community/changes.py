@@ -16,12 +16,20 @@ from autoresearch_git.plaintext import one_line
 
 _ASSIGNED = re.compile(r"([A-Za-z_][\w.]{0,60})\s*(?::\s*[\w\[\], .]{1,40})?=(?!=)\s*(.+?)\s*,?\s*(?:#.*)?$")
 _KEYWORD = re.compile(r"\b([A-Za-z_]\w{1,40})\s*=(?!=)\s*(\([^()]{1,60}\)|[^\s,()]{1,40})")
-_VALUE = r"\([^()]{1,60}\)|\"[^\"]{1,40}\"|[~]?-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?:\s*\*\*\s*\d+|\^\d+)?[KkMm%x]?|-?\.\d+|[SLM]{2,12}|True|False"
+_VALUE = (
+    r"\([^()]{1,60}\)|\"[^\"]{1,40}\"|[~]?-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?:\s*\*\*\s*\d+|\^\d+)?[KkMm%x]?"
+    r"|-?\.\d+|[SLM]{2,12}|True|False"
+)
 _ARROW = r"(?:\s*(?:→|⟶|⇒|=>|-{1,2}>)\s*|\s+to\s+)"
 _MOVED = re.compile(rf"([A-Za-z][\w.]*(?:[ -][A-Za-z_][\w.]*){{0,4}})[\s:=]+({_VALUE}){_ARROW}({_VALUE})(?![\w.])")
 _SET = re.compile(rf"\b([A-Za-z_][\w.]{{2,40}})\s*=\s*({_VALUE})(?![\w.])")
-_RAISED = re.compile(rf"\b(?:increase|raise|decrease|reduce|lower|set|change|bump)\s+([A-Za-z_][\w. ]{{1,40}}?){_ARROW}({_VALUE})(?![\w.])", re.I)
-_NOISE_WORDS = re.compile(r"^(?:the|a|an|try|test|re-?test|exp\d*|experiment|increase|decrease|reduce|raise|lower|set|change|bump|from|of|and|with|use|using|more|less|halve|double|higher|longer|shorter|smaller|larger|wider|now)\s+", re.I)
+_RAISED = re.compile(
+    rf"\b(?:increase|raise|decrease|reduce|lower|set|change|bump)\s+([A-Za-z_][\w. ]{{1,40}}?){_ARROW}({_VALUE})(?![\w.])", re.I
+)
+_NOISE_WORDS = re.compile(
+    r"^(?:the|a|an|try|test|re-?test|exp\d*|experiment|increase|decrease|reduce|raise|lower|set|change|bump|from|of|and|with|use|using|more|less|halve|double|higher|longer|shorter|smaller|larger|wider|now)\s+",
+    re.I,
+)
 _METRIC = re.compile(r"(val|train)_?(bpb|loss)|bpb|loss|gap|score")  # what came of it is no change
 LONGEST_VALUE = 60
 MOST = 12  # changes of one commit that are told apart

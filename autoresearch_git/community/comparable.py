@@ -98,14 +98,22 @@ def evidence_of(replications: Iterable[Replication]) -> str:
 def _metric(finding: Finding, here: Here) -> Reason:
     same = finding.metric == here.metric
     told = f"{finding.metric.name} ({finding.metric.direction})"
-    return Reason("metric", same, f"the metric is {told}" if same else f"its metric is {told}, ours {here.metric.name} ({here.metric.direction})")
+    return Reason(
+        "metric",
+        same,
+        f"the metric is {told}" if same else f"its metric is {told}, ours {here.metric.name} ({here.metric.direction})",
+    )
 
 
 def _untouched(finding: Finding, here: Here) -> Reason:
     if not finding.files:
         return Reason("own evaluator", None, "it names no commit whose evaluator could be looked at")
     touched = [path for path in finding.changed if path in here.files]
-    return Reason("own evaluator", not touched, f"it changes {', '.join(touched)}, which measures" if touched else "its evaluator is untouched")
+    return Reason(
+        "own evaluator",
+        not touched,
+        f"it changes {', '.join(touched)}, which measures" if touched else "its evaluator is untouched",
+    )
 
 
 def _evaluator(finding: Finding, here: Here) -> Reason:
@@ -129,7 +137,9 @@ def _same_blob(one: str, other: str) -> bool:
 def _data(finding: Finding, here: Here) -> Reason:
     told = finding.record.data
     if told and here.data:
-        return Reason("data", told == here.data, "the same data and tokenizer" if told == here.data else "its data or tokenizer is another")
+        return Reason(
+            "data", told == here.data, "the same data and tokenizer" if told == here.data else "its data or tokenizer is another"
+        )
     if told:
         return Reason("data", None, "which data is used here is not known before a session has run")
     same = _evaluator(finding, here).ok

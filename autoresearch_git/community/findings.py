@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from autoresearch_git.community import changes, prose, record
 from autoresearch_git.community.branches import Branch, BranchCommit
 from autoresearch_git.community.changes import Change
-from autoresearch_git.community.plausible import doubts
 from autoresearch_git.community.platforms import platform_of
-from autoresearch_git.community.record import Record, Replication
+from autoresearch_git.community.plausible import doubts
+from autoresearch_git.community.record import Record
 from autoresearch_git.community.reports import Report
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger import results_tsv
@@ -132,7 +132,10 @@ def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Sourc
             if results.rows:
                 yield "table", path if i == 0 else f"{path} (table {i + 1})", results
     report = evidence.report
-    texts = [("the description", report.body), *((f"a comment by {c.author}", c.body) for c in report.comments if c.author == report.author)]
+    texts = [
+        ("the description", report.body),
+        *((f"a comment by {c.author}", c.body) for c in report.comments if c.author == report.author),
+    ]
     for where, text in texts:
         for found in prose.pasted(text, wanted.name):
             if any(row.value is not None or row.delta is not None for row in found.results.rows):
@@ -206,7 +209,13 @@ def _finding(
         counts = {"other": headline.experiments or 0} if headline else {}
         claims = ()
     found = [*problems, *results.problems[:5], *_orphans(results, branch, evidence.missing)]
-    if headline and kind not in ("title",) and metric.name == wanted.name and best is not None and not _rounds_to(best, headline.after):
+    if (
+        headline
+        and kind not in ("title",)
+        and metric.name == wanted.name
+        and best is not None
+        and not _rounds_to(best, headline.after)
+    ):
         found.append(f"its title says {headline.after:g}, its results say {best:g}")
     return Finding(
         report=report,
@@ -225,7 +234,9 @@ def _finding(
         files=branch.files if branch else {},
         record=told,
         budget=_budget(evidence, told),
-        doubts=tuple(doubts(metric, baseline, best, [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None])),
+        doubts=tuple(
+            doubts(metric, baseline, best, [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None])
+        ),
     )
 
 
@@ -258,16 +269,20 @@ def _orphans(results: Results, branch: Branch | None, missing: frozenset[str]) -
     named = [row for row in results.rows if row.commit]
     words = [row.commit for row in named if not row.sha and row.status != "baseline"]
     if words:
-        yield f"{len(words)} of {len(named)} rows name no commit but a word ({', '.join(words[:3])}{', …' if len(words) > 3 else ''})"
+        yield f"{len(words)} of {len(named)} rows name no commit but a word ({_some(words)})"
     if branch is None:
         return
     lost = [row.commit for row in named if row.sha and row.commit in missing]
     if lost:
-        yield f"{len(lost)} of {len(named)} commits cannot be found anywhere in the hub ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
+        yield f"{len(lost)} of {len(named)} commits cannot be found anywhere in the hub ({_some(lost)})"
     measured = {c.sha for row in named if (c := branch.find(row.sha))}
     if measured:
         for commit in _unmeasured(branch, measured):
             yield f"commit {commit.sha[:7]} ({commit.subject}) is on the branch, but no row measures it"
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:3]) + (", …" if len(words) > 3 else "")
 
 
 def _unmeasured(branch: Branch, measured: set[str]) -> Iterable[BranchCommit]:
@@ -288,7 +303,7 @@ def _mirrored(lines: frozenset[str]) -> frozenset[str]:
 
 def _rounds_to(value: float, told: float) -> bool:
     digits = len(f"{told:g}".partition(".")[2])
-    return abs(round(value, digits) - told) < 0.5 * 10**-digits or abs(value - told) <= 10**-digits
+    return abs(value - told) <= float(10**-digits)
 
 
 def _budget(evidence: Evidence, told: Record) -> float | None:
@@ -304,6 +319,7 @@ def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> str:
         return evidence.notebook.session.platform
     if told.session.count("/") == 1:
         return told.session.partition("/")[0]
-    texts = [report.branch, report.name if report.kind in ("branch", "notebook") else "", report.title, report.body,
-             "\n".join(c.description for c in claims), *(c.subject + "\n" + c.body for c in (evidence.branch.commits if evidence.branch else ()))]  # fmt: skip
-    return platform_of(texts)
+    name = report.name if report.kind in ("branch", "notebook") else ""
+    commits = evidence.branch.commits if evidence.branch else ()
+    described = "\n".join(claim.description for claim in claims)
+    return platform_of([report.branch, name, report.title, report.body, described, *(f"{c.subject}\n{c.body}" for c in commits)])

@@ -151,14 +151,17 @@ class Reader:
             return
         _raise_if_final(error, self)
         if failures >= TRIES:
-            raise AutoresearchError(f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept") from error
+            raise AutoresearchError(
+                f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept"
+            ) from error
         self.sleep(min(8.0, 0.25 * 2**failures))
 
     def _wait(self, seconds: float, failures: int) -> None:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
         if seconds > self.patience or failures > 2 * TRIES:
             raise LimitReachedError(
-                f"the rate limit of {self.hub} lasts until {until}", "run git autoresearch findings --sync after that; what was read is kept"
+                f"the rate limit of {self.hub} lasts until {until}",
+                "run git autoresearch findings --sync after that; what was read is kept",
             )
         self.tell(f"rate limit of {self.hub}: waiting {seconds:.0f} s, until {until}")
         self.sleep(seconds)
@@ -254,7 +257,11 @@ def _limit_wait(error: Exception) -> float | None:
         return None
     headers = {k.lower(): v for k, v in (error.headers or {}).items()}
     limited = "RATE_LIMITED" in _types(error.data) or isinstance(error, github.RateLimitExceededException)
-    if not limited and error.status != 429 and not (error.status == 403 and ("retry-after" in headers or "rate limit" in _message(error).lower())):
+    if (
+        not limited
+        and error.status != 429
+        and not (error.status == 403 and ("retry-after" in headers or "rate limit" in _message(error).lower()))
+    ):
         return None
     if re.fullmatch(r"\d{1,6}", headers.get("retry-after", "")):
         return float(headers["retry-after"])
@@ -277,14 +284,18 @@ def _raise_if_final(error: Exception, reader: Reader) -> None:
     if not isinstance(error, github.GithubException):
         return
     if error.status == 401:
-        raise AutoresearchError(f"{reader.hub} refuses the token from {reader.token_source}", "gh auth login, or export a token that is valid") from error
+        raise AutoresearchError(
+            f"{reader.hub} refuses the token from {reader.token_source}", "gh auth login, or export a token that is valid"
+        ) from error
     if isinstance(error, github.UnknownObjectException) or "NOT_FOUND" in _types(error.data):
         raise AutoresearchError(
             f"there is no repository {reader.owner_name} at {reader.api}, or the token from {reader.token_source} may not see it",
             "git config autoresearch.hub OWNER/NAME",
         ) from error
     if error.status in (403, 451) or _types(error.data) & {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
-        raise AutoresearchError(f"{reader.hub} does not let the token from {reader.token_source} read: {_message(error)}",
-                                "use a token that may read the repository and its Discussions (classic: public_repo)") from error  # fmt: skip
+        raise AutoresearchError(
+            f"{reader.hub} does not let the token from {reader.token_source} read: {_message(error)}",
+            "use a token that may read the repository and its Discussions (classic: public_repo)",
+        ) from error
     if 400 <= error.status < 500 and error.status not in (408, 409, 425):
         raise AutoresearchError(f"{reader.api} refuses the question: {_message(error)}", "git autoresearch doctor") from error

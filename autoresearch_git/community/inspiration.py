@@ -62,6 +62,9 @@ class Inspiration:
         return any(idea.name == name and same_value(idea.source, source) for idea in self.dead_ends)
 
 
+NOTHING_READ = Inspiration()
+
+
 def inspire(library: Library, here: Here, constants: Mapping[str, Constant], tried_here: Iterable[str] = ()) -> Inspiration:
     """What the library holds for a researcher at this place. `tried_here` are descriptions of experiments done here before."""
     replications = library.replications()
@@ -78,7 +81,11 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], tri
             grouped.setdefault(placed, []).append((hit.claim, finding))
     ideas = [_idea(name, source, found, here) for (name, source), found in grouped.items()]
     done = [c for text in tried_here for c in changes.in_words(text)]
-    fresh = [i for i in ideas if i.kept and i.worth > 0 and not any(c.key == changes.key(i.name) and same_value(c.new, i.source) for c in done)]
+    fresh = [
+        i
+        for i in ideas
+        if i.kept and i.worth > 0 and not any(c.key == changes.key(i.name) and same_value(c.new, i.source) for c in done)
+    ]
     suggestions = tuple(sorted(fresh, key=lambda i: (-(i.here > 0), -i.worth, i.name)))
     dead_ends = tuple(sorted((i for i in ideas if i.here and not i.kept and i.times), key=lambda i: i.name))
     inspiration = Inspiration(suggestions, dead_ends, tuple(sorted(verdicts)))
@@ -129,7 +136,13 @@ def _placed(change: Change, constants: Mapping[str, Constant]) -> tuple[str, str
         return _number(constant, old if isinstance(old, (int, float)) else None, new)
     if isinstance(now, tuple) and isinstance(new, tuple) and len(now) == len(new) and now != new and old in (None, now):
         return constant.name, "(" + ", ".join(repr(v) for v in new) + ")"
-    if isinstance(now, str) and isinstance(new, str) and re.fullmatch(r"[A-Z]{1,12}", new) and set(new) <= {*now, "S", "L"} and new != now:
+    if (
+        isinstance(now, str)
+        and isinstance(new, str)
+        and re.fullmatch(r"[A-Z]{1,12}", new)
+        and set(new) <= {*now, "S", "L"}
+        and new != now
+    ):
         return constant.name, f'"{new}"'
     return None
 
@@ -143,7 +156,11 @@ def _number(constant: Constant, old: float | None, new: float) -> tuple[str, str
         target = now * new / old
     else:
         return None
-    if math.isclose(target, now, rel_tol=0.02) or not math.isfinite(target) or (now > 0 and not now / 64 <= max(target, 1e-9) <= now * 64 and target != 0):
+    if (
+        math.isclose(target, now, rel_tol=0.02)
+        or not math.isfinite(target)
+        or (now > 0 and not now / 64 <= max(target, 1e-9) <= now * 64 and target != 0)
+    ):
         return None
     if isinstance(now, int):
         whole = round(target)
@@ -189,7 +206,9 @@ def _digest(inspiration: Inspiration, stacks: Sequence[tuple[Finding, Comparabil
 
 
 def _text(head: Mapping[str, str], everything: Mapping[str, list[dict[str, Any]]], most: int) -> str:
-    return json.dumps({**head, **{kind: items[:most] for kind, items in everything.items()}}, ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(
+        {**head, **{kind: items[:most] for kind, items in everything.items()}}, ensure_ascii=True, separators=(",", ":")
+    )
 
 
 def _stack(finding: Finding, verdict: Comparability) -> dict[str, Any]:
@@ -199,5 +218,11 @@ def _stack(finding: Finding, verdict: Comparability) -> dict[str, Any]:
 
 def _told(idea: Idea) -> dict[str, Any]:
     mean = sum(idea.gains) / len(idea.gains) if idea.gains else None
-    return {"change": f"{idea.name} = {idea.source}", "gain": None if mean is None else round(mean, 5), "kept": f"{idea.kept} of {idea.times}",
-            "platforms": list(idea.platforms[:6]), "seen_in": list(idea.reports[:3]), "quote": idea.quote}  # fmt: skip
+    return {
+        "change": f"{idea.name} = {idea.source}",
+        "gain": None if mean is None else round(mean, 5),
+        "kept": f"{idea.kept} of {idea.times}",
+        "platforms": list(idea.platforms[:6]),
+        "seen_in": list(idea.reports[:3]),
+        "quote": idea.quote,
+    }

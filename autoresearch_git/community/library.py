@@ -26,9 +26,11 @@ from autoresearch_git.experiment import Metric
 
 FORMAT = 1  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
-CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT, parsed INT DEFAULT 0);
+CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
+                      parsed INT DEFAULT 0);
 CREATE TABLE hubs (name TEXT PRIMARY KEY, json TEXT);
-CREATE TABLE findings (id INTEGER PRIMARY KEY, key TEXT UNIQUE, report TEXT, hub TEXT, metric TEXT, platform TEXT, source TEXT, json TEXT);
+CREATE TABLE findings (id INTEGER PRIMARY KEY, key TEXT UNIQUE, report TEXT, hub TEXT, metric TEXT, platform TEXT, source TEXT,
+                       json TEXT);
 CREATE INDEX findings_report ON findings (report);
 CREATE TABLE claims (id INTEGER PRIMARY KEY, finding INTEGER, description TEXT, status TEXT, value REAL, delta REAL, source TEXT,
                      commit_ TEXT, sha TEXT, changes TEXT, lines TEXT);
@@ -45,7 +47,8 @@ CREATE VIRTUAL TABLE ideas USING fts5 (words, tokenize = 'porter unicode61 remov
 """
 # What people in the field write short; searched as what it means.
 GLOSSARY = {
-    "lr": "learning rate", "wd": "weight decay", "ve": "value embedding", "emb": "embedding", "bs": "batch size", "attn": "attention",
+    "lr": "learning rate", "wd": "weight decay", "ve": "value embedding", "emb": "embedding", "bs": "batch size",
+    "attn": "attention",
     "init": "initialization", "wte": "token embedding", "gqa": "grouped query attention", "mqa": "multi query attention",
     "rope": "rotary position", "swa": "sliding window attention", "ema": "exponential moving average", "moe": "mixture of experts",
     "mlp": "feed forward", "ln": "layer norm", "qk": "query key", "kv": "key value",
@@ -148,8 +151,18 @@ class Library:
         self._db.execute("DELETE FROM replications WHERE report = ?", (report,))
 
     def _put_finding(self, finding: Finding) -> None:
-        row = (finding.key, finding.report.key, finding.report.hub, finding.metric.name, finding.platform, finding.source, _dump(finding))
-        cursor = self._db.execute("INSERT INTO findings (key, report, hub, metric, platform, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        row = (
+            finding.key,
+            finding.report.key,
+            finding.report.hub,
+            finding.metric.name,
+            finding.platform,
+            finding.source,
+            _dump(finding),
+        )
+        cursor = self._db.execute(
+            "INSERT INTO findings (key, report, hub, metric, platform, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+        )
         for claim in finding.claims:
             self._put_claim(cursor.lastrowid or 0, finding, claim)
 
@@ -178,7 +191,9 @@ class Library:
         numbered = word.lstrip("#")
         ends = [f"%#{numbered}", f"%#{numbered}/%"] if numbered.isdigit() else [f"%@{word}", f"%/{word}"]
         rows = self._db.execute(
-            "SELECT id, json FROM findings WHERE key = ? OR report = ? OR " + " OR ".join("key LIKE ?" for _ in ends) + " ORDER BY id",
+            "SELECT id, json FROM findings WHERE key = ? OR report = ? OR "
+            + " OR ".join("key LIKE ?" for _ in ends)
+            + " ORDER BY id",
             (word, word, *ends),
         )
         return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in rows.fetchall()]
@@ -211,8 +226,8 @@ class Library:
         marks = ", ".join("?" * len(chosen))
         ranked = {row: i for i, row in enumerate(chosen)}
         query = f"SELECT {_CLAIM}, f.json, c.id FROM claims c JOIN findings f ON c.finding = f.id WHERE c.id IN ({marks})"
-        rows = sorted(self._db.execute(query, chosen), key=lambda row: ranked[row[-1]])
-        return [Hit(_claim(row), _load(row[-2])) for row in rows]
+        found_rows = sorted(self._db.execute(query, chosen), key=lambda row: ranked[row[-1]])
+        return [Hit(_claim(row), _load(row[-2])) for row in found_rows]
 
     def moving(self, names: Iterable[str]) -> list[Hit]:
         """Claims that move a constant of one of these names (as `Change.key` has them)."""

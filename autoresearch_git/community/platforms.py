@@ -23,7 +23,9 @@ def devices(text: str) -> list[str]:
     found: dict[str, str] = {}
     for match in _DEVICE.findall(text[:20_000]):
         name = hardware_class(" ".join(match.split()))
-        if re.fullmatch(r"(?i)m[1-5]", name) and not re.search(rf"\b(Apple|Mac\w*|MLX|MPS)\b.{{0,80}}{match}|{match}.{{0,80}}\b(Mac|MLX|MPS)", text, re.I | re.S):
+        if re.fullmatch(r"(?i)m[1-5]", name) and not re.search(
+            rf"\b(Apple|Mac\w*|MLX|MPS)\b.{{0,80}}{match}|{match}.{{0,80}}\b(Mac|MLX|MPS)", text, re.I | re.S
+        ):
             continue  # M1 to M5 name many things
         found.setdefault(name.upper(), _ALIASES.get(name, name))
     return list(found.values())

@@ -16,7 +16,9 @@ from autoresearch_git.plaintext import defuse, one_line
 _VALUE = r"(\d{1,6}\.\d+|\.\d+)\s*%?"
 _ARROW = r"\s*(?:→|⟶|➜|⇒|->|=>|-->|\bto\b)\s*"
 _HEADLINE = re.compile(rf"(?<![\w.]){_VALUE}[*_`\s]*{_ARROW}[*_`\s]*{_VALUE}(?![\w])", re.IGNORECASE)
-_COUNT = re.compile(r"\b(?:in|over|after|across|from)\s+[~≈*_]*(\d{1,6})[*_+]*\s+(?:\w+\s+)?(?:experiments?|runs?|trials?|exps?)\b", re.IGNORECASE)
+_COUNT = re.compile(
+    r"\b(?:in|over|after|across|from)\s+[~≈*_]*(\d{1,6})[*_+]*\s+(?:\w+\s+)?(?:experiments?|runs?|trials?|exps?)\b", re.IGNORECASE
+)
 _METRIC = re.compile(r"\b(val[_ ](?:bpb|loss|rmse|psnr|acc\w*|score)|bpb|perplexity|rmse|psnr|accuracy)\b", re.IGNORECASE)
 _LOG_LINE = re.compile(r"^\s*([A-Za-z_][\w./%-]{1,39})\s*[:=]\s*([+-]?[\d.,]+(?:e[+-]?\d+)?)\s*%?\s*$")
 _HTML_REPORT = re.compile(r"<(?:!DOCTYPE|html|table|h1)\b", re.IGNORECASE)
@@ -49,7 +51,7 @@ def headline(text: str) -> Headline | None:
         match, count, metric = _HEADLINE.search(line), _COUNT.search(line), _METRIC.search(line)
         if match:
             before, after = float(match[1]), float(match[2])
-            if 0 < after and 0 < before and 0.05 < after / before < 20:
+            if after > 0 and before > 0 and 0.05 < after / before < 20:
                 name = metric[1].lower().replace(" ", "_") if metric else ""
                 return Headline(before, after, "val_bpb" if name == "bpb" else name, int(count[1]) if count else None)
     return None
@@ -124,7 +126,9 @@ def _logs(text: str) -> Iterator[Pasted]:
 
 def _run(figures: dict[str, str], line: int) -> Results | None:
     """One run told as names and numbers: a table of one row, if one of the names is a metric's."""
-    numbers = {one_line(k, 40).lower().replace(" ", "_"): v for k, text in figures.items() if (v := tables.number(text)[0]) is not None}
+    numbers = {
+        one_line(k, 40).lower().replace(" ", "_"): v for k, text in figures.items() if (v := tables.number(text)[0]) is not None
+    }
     metric = next((k for k in numbers if tables.way(k) and re.search(r"val|test|eval|score|bpb", k)), None)
     if metric is None:
         return None

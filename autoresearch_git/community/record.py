@@ -111,7 +111,9 @@ def _record(fields: Mapping[str, Any]) -> Record:
         metric=_metric(metric) if isinstance(metric, dict) else None,
         baseline=_estimate(fields.get("baseline")),
         best=_estimate(fields.get("best")),
-        experiments={_text(k): v for k, v in counts.items() if type(v) is int and 0 <= v < 10**9} if isinstance(counts, dict) else {},
+        experiments={_text(k): v for k, v in counts.items() if type(v) is int and 0 <= v < 10**9}
+        if isinstance(counts, dict)
+        else {},
         harness=_text(fields.get("harness")),
         data=_text(fields.get("data")),
         budget_seconds=_number(fields.get("budget_seconds")),

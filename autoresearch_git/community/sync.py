@@ -193,7 +193,9 @@ class Syncer:
             branch = branches.get(heads.get(report.key, ""))
             texts = tables.get(branch.head, {}) if branch else {}
             budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
-            found.append(Evidence(report, branch, texts, books.get(report.name) if report.kind == "notebook" else None, budget, missing))
+            found.append(
+                Evidence(report, branch, texts, books.get(report.name) if report.kind == "notebook" else None, budget, missing)
+            )
         return found
 
     def _notebook(self, hub: Hub, report: Report) -> Notebook | None:
@@ -233,7 +235,14 @@ class Syncer:
 
     def _missing(self, tables: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
         """The shas in the tables that the hub has no object of."""
-        named = {row.sha for texts in tables.values() for text in texts.values() for r in results_tsv.read(text) for row in r.rows if row.sha}
+        named = {
+            row.sha
+            for texts in tables.values()
+            for text in texts.values()
+            for r in results_tsv.read(text)
+            for row in r.rows
+            if row.sha
+        }
         return frozenset(named - set(self.store.blobs(named)))
 
 

@@ -14,7 +14,8 @@ from autoresearch_git.repository import Repository
 
 @dataclass(frozen=True)
 class History:
-    """`tsv` is the table as upstream writes it, or as it was committed; `notebook` the ref it was read from, empty where there is none."""
+    """`tsv` is the table as upstream writes it, or as it was committed; `notebook` the ref it was read from, empty where there
+    is none."""
 
     name: str
     metric: Metric

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Session
 from autoresearch_git.ledger import trailers
-from autoresearch_git.repository import CommitMessage, RefChange, Repository
+from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
 
 NAMESPACE = "refs/autoresearch/"
 
@@ -64,7 +64,7 @@ def append_inspiration(repository: Repository, book: Notebook, findings: Sequenc
     return RefChange(book.session.notebook, record, book.tip)
 
 
-def read(repository: Repository, ref: str) -> Notebook:
+def read(repository: Reading, ref: str) -> Notebook:
     """The whole notebook, in one git process. Raises AutoresearchError where the chain is not one of ours."""
     records = repository.messages(ref)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from autoresearch_git.experiment import Experiment, Metric, Status
 from autoresearch_git.ledger import tables
@@ -42,7 +42,7 @@ def read(text: str, wanted: str = "val_bpb") -> list[Results]:
 
 def _cells(text: str) -> Iterator[tuple[int, Sequence[str]]]:
     """(line, cells). Lines are split as the header above them is: by tabs, commas, or runs of spaces."""
-    split = _by_tabs
+    split: Callable[[str, int], list[str]] = _by_tabs
     width = 0
     before: tuple[int, list[str]] | None = None
     for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):

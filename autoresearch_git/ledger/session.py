@@ -248,7 +248,6 @@ class LiveSession:
                 table.write(results_tsv.row(recorded))
         return recorded
 
-
     def record_inspiration(self, findings: Sequence[str]) -> None:
         """Remember which findings were read, where that is not what the notebook says already."""
         if tuple(findings) == self.book.inspiration:

@@ -6,6 +6,7 @@ words for commits, percent signs, a second header half-way. Every row is kept; w
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ _ANCILLARY = re.compile(
 )
 _STATUS = {
     "baseline": "baseline base reference",
-    "keep": "keep kept keeps accepted accept adopted adopt adopted-win win won early-win best new-best improved improvement success "
-    "successful merged yes true ✅ ✓ committed",
+    "keep": "keep kept keeps accepted accept adopted adopt adopted-win win won early-win best new-best improved improvement"
+    " success successful merged yes true ✅ ✓ committed",
     "discard": "discard discarded discards rejected reject revert reverted reverting worse neutral regressed regression regress no "
     "false ❌ ✗ dropped drop failed fail no-improvement",
     "crash": "crash crashed oom nan error errored timeout infra-fail killed diverged",
@@ -83,7 +84,7 @@ class Results:
 
 def number(cell: str) -> tuple[float | None, bool]:
     """(the number that a cell is, or None; whether it is a percentage). `~`, `**`, thousands and the true minus are read."""
-    text = re.sub(r"[*`_\s]+", "", cell).replace("−", "-").replace("–", "-")  # noqa: RUF001
+    text = re.sub(r"[*`_\s]+", "", cell).replace("−", "-").replace("–", "-")
     match = _NUMBER.fullmatch(text)
     if not match:
         return None, False
@@ -139,7 +140,7 @@ class _Columns:
         free = [i for i, name in enumerate(names) if name and name not in _ROLE_OF and not _ANCILLARY.search(name)]
         numeric = [i for i in free if _mostly_numbers(sample, i)]
         named = [i for i in free if names[i] == _name(wanted)]
-        return cls(names, roles, (named or numeric or [None])[0])
+        return cls(names, roles, next(iter([*named, *numeric]), None))
 
     def cell(self, cells: Sequence[str], role: str) -> str:
         index = self.roles.get(role)
@@ -162,10 +163,8 @@ def read(lines: Iterable[tuple[int, Sequence[str]]], wanted: str = "val_bpb") ->
     Rows before any header are not read. At most MOST_ROWS rows are.
     """
     sections: list[tuple[Sequence[str], list[tuple[int, Sequence[str]]]]] = []
-    for count, (line, cells) in enumerate(lines):
-        if count >= MOST_ROWS:
-            break
-        cells = cells[:MOST_COLUMNS]
+    for line, every in itertools.islice(lines, MOST_ROWS):
+        cells = every[:MOST_COLUMNS]
         if is_header(cells):
             if not sections or [_name(c) for c in sections[-1][0]] != [_name(c) for c in cells]:
                 sections.append((cells, []))
@@ -226,7 +225,7 @@ def _with_baseline(rows: list[Row]) -> list[Row]:
 def _trend(rows: Sequence[Row]) -> str:
     """Which way the kept values go: a loop keeps what is better."""
     kept = [row.value for row in rows if row.status in ("baseline", "keep") and row.value is not None]
-    steps = [(b > a) - (b < a) for a, b in zip(kept, kept[1:], strict=False)]
+    steps = [(b > a) - (b < a) for a, b in itertools.pairwise(kept)]
     return "" if sum(steps) == 0 else ("max" if sum(steps) > 0 else "min")
 
 

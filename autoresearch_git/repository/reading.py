@@ -32,6 +32,11 @@ class Reading:
         """Every ref below the prefixes, newest first."""
         return self._calls.run("for_each_ref", "--sort=-committerdate", "--format=%(refname)", *prefixes).splitlines()
 
+    def refs_below(self, prefix: str) -> dict[str, str]:
+        """name → object of every ref below `prefix`, which ends with a slash."""
+        rows = self._calls.run("for_each_ref", "--format=%(objectname) %(refname)", prefix).splitlines()
+        return {name: sha for sha, _, name in (row.partition(" ") for row in rows)}
+
     def ref_target(self, name: str) -> str | None:
         return self._calls.attempt("rev_parse", "--verify", "--quiet", "--end-of-options", name)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from autoresearch_git.community.inspiration import Inspiration
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
@@ -57,7 +57,7 @@ class Loop:
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
-    inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: Inspiration()
+    inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: NOTHING_READ
     stop: Callable[[], bool] = lambda: False
     _context: dict[str, str] | None = None
     _inspiration: Inspiration | None = None

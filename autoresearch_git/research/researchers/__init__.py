@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from autoresearch_git.community.inspiration import Inspiration
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Proposal, Session
 from autoresearch_git.research.noise import Noise
@@ -26,7 +26,7 @@ class View:
     context: Mapping[str, str]
     facts: Mapping[str, Figure]
     noise: Noise
-    inspiration: Inspiration = Inspiration()
+    inspiration: Inspiration = NOTHING_READ
 
 
 class NoProposal(Exception):

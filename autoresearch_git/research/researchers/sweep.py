@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoresearch_git import constants
-from autoresearch_git.constants import Constant, Reading
 from autoresearch_git.community.inspiration import Idea
+from autoresearch_git.constants import Constant, Reading
 from autoresearch_git.experiment import Experiment, Proposal, Status
 from autoresearch_git.research.researchers import NoProposal, View
 
