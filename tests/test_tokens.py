@@ -162,32 +162,34 @@ def test_each_store_is_asked_about_the_host_alone(empty: World, keys: Keys, monk
 
 
 @pytest.mark.parametrize(
-    ("api", "host", "found"),
+    ("api", "host", "paired"),
     [
-        (API, "127.0.0.1:8123", "GITHUB_TOKEN"),
-        (API, "github.com", "GH_TOKEN"),
-        (API, "octo.ghe.com", "GH_TOKEN"),
-        (API, "ghe.corp.example", None),
-        (API, "127.0.0.1", None),
-        ("https://api.github.com", "github.com", "GITHUB_TOKEN"),
-        ("https://api.github.com", "octo.ghe.com", "GH_TOKEN"),
-        ("https://api.github.com", "127.0.0.1:8123", None),
-        ("https://api.octo.ghe.com/", "octo.ghe.com", "GITHUB_TOKEN"),
-        ("https://api.octo.ghe.com/", "github.com", "GH_TOKEN"),
-        ("https://GHE.corp.example:443/api/v3", "ghe.corp.example", "GITHUB_TOKEN"),
-        ("http://[bad/api", "github.com", "GH_TOKEN"),
-        ("", "github.com", "GITHUB_TOKEN"),
+        (API, "127.0.0.1:8123", True),
+        (API, "github.com", False),
+        (API, "octo.ghe.com", False),
+        (API, "ghe.corp.example", False),
+        (API, "127.0.0.1", False),
+        ("https://api.github.com", "github.com", True),
+        ("https://api.github.com", "octo.ghe.com", False),
+        ("https://api.github.com", "127.0.0.1:8123", False),
+        ("https://api.octo.ghe.com/", "octo.ghe.com", True),
+        ("https://api.octo.ghe.com/", "github.com", False),
+        ("https://GHE.corp.example:443/api/v3", "ghe.corp.example", True),
+        ("http://[bad/api", "github.com", False),
+        ("", "github.com", True),
+        ("", "ghe.corp.example", False),
     ],
 )
 def test_actions_pairs_its_token_with_its_api(
-    empty: World, api: str, host: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+    empty: World, api: str, host: str, paired: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GITHUB_TOKEN belongs to the API that GITHUB_API_URL names, and to no other; GH_TOKEN stays where it was."""
     monkeypatch.setenv("GITHUB_API_URL", api)
     monkeypatch.setenv("GITHUB_TOKEN", "abc")
-    if found != "GITHUB_TOKEN":
-        monkeypatch.setenv("GH_TOKEN", "abc")
-    assert _found(empty, host) == (("abc", found) if found else None)
+    assert _found(empty, host) == (("abc", "GITHUB_TOKEN") if paired else None)
+    monkeypatch.setenv("GITHUB_TOKEN", "")
+    monkeypatch.setenv("GH_TOKEN", "xyz")
+    assert _found(empty, host) == (("xyz", "GH_TOKEN") if tokens.is_github(host) else None)
 
 
 @pytest.mark.parametrize("variable", ["GH_HOST", "GITHUB_SERVER_URL"])
