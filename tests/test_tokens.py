@@ -492,7 +492,8 @@ BAD_URLS = ["git@github.com:22:a/b", "ext::sh -c 'touch pwned'", "ext::touch% pw
             "https://github.com/a", "https://github.com/a/b/pulls", "https://github.com/a/..", "https://github.com/", "https:///a/b",
             "https://github.com/a/b?x=1", "https://githüb.com/a/b", "ssh://-oProxyCommand=x/a/b", "ssh://ada:p@github.com/a/b",
             "-oProxyCommand=x:a/b", "git@github.com:-x", "git@-x:a/b", "https://github.com:99999999/a/b", "codecommit::x://y",
-            "https://github.com/a/b\x1b]0;x\x07", "https://github.com/a/b\u202e", "file://host/a", "https://[::1/a/b"]  # fmt: skip
+            "https://github.com/a/b\x1b]0;x\x07", "https://github.com/a/b\u202e", "file://host/a", "https://[::1/a/b",
+            "https://example.org/a\x1b[2J", "/srv/a\x1b]0;x\x07", "/srv/a\u202eb", "file:///srv/\u2066a", "git@example.org:a\x07"]  # fmt: skip
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
