@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import World
 
-from autoresearch_git import repository
-from autoresearch_git.repository import open_repository
+from autoresearch_git.repository import open_repository, repository
 
 SECRET = "s3cret"
 

@@ -1,0 +1,334 @@
+"""How git is called: the only importer of GitPython, and the only starter of git processes.
+
+GitPython serves as `repo.git.<command>()` alone: its object API keeps `git cat-file` children alive, which adds up in a loop
+that runs for days. What streams, or must end within a time, is a process group of its own and is ended whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TypedDict
+
+import git
+
+from autoresearch_git.errors import AutoresearchError
+
+# git exports these to its subcommands and hooks; inherited, they would redirect our calls to another repository.
+_REPOSITORY_VARIABLES = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+]
+
+_ALWAYS = (
+    "core.hooksPath=/dev/null",  # nobody's hook runs because of us
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "core.autocrlf=false",  # what is measured is what is committed, byte for byte
+    "core.sparseCheckout=false",  # a session's worktree is whole, whatever part the user looks at
+    "core.splitIndex=false",
+    "core.fsync=committed,reference",  # a recorded experiment survives a power cut
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "submodule.recurse=false",
+    "advice.detachedHead=false",
+)
+
+
+class _Options(TypedDict):
+    settings: Sequence[str]
+    env: Mapping[str, str]
+
+
+# For a call that must not ask anybody. An askpass that is set and empty keeps git from looking for another one.
+NO_PROMPTS = _Options(
+    settings=("core.askPass=", "credential.interactive=false"),
+    env={"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"},
+)
+
+GRACE = 2.0  # seconds between TERM and KILL
+_SAID = 1 << 16  # bytes of git's complaints that are kept, of their beginning and of their end
+
+
+class GitFailed(AutoresearchError):
+    """git said no. `status` is its exit code, `said` everything that it complained of."""
+
+    def __init__(self, message: str, hint: str, status: int, said: str) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.said = said
+
+
+def _failure(command: str, status: int, said: str) -> GitFailed:
+    lines = [printable(line).strip() for line in said.splitlines() if line.strip()]
+    text = lines[0][:500] if lines else f"git exited with {status}"
+    everything = " ".join(lines)
+    hint = "git autoresearch doctor"
+    if "No space left" in everything:
+        hint = "free some disk space, then run the same command again: nothing was lost"
+    elif "Permission denied" in everything or "Read-only file system" in everything or "insufficient permission" in text:
+        hint = "make the repository's git directory writable, then run the command again"
+    elif "dubious ownership" in everything:
+        hint = "git config --global --add safe.directory <this repository>"
+    return GitFailed(f"git {command}: {text}", hint, status, "\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """The text without control and formatting characters: what a server said must not steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _explain(error: git.GitCommandError) -> AutoresearchError:
+    if isinstance(error, git.GitCommandNotFound):
+        return AutoresearchError("git is not on PATH", "install git 2.31 or newer, e.g. apt install git")
+    said = str(error.stderr).replace("stderr:", "").strip().strip("'")
+    status = error.status if isinstance(error.status, int) else 1
+    return _failure(_verb(list(error.command)), status, said)
+
+
+def _verb(command: Sequence[str]) -> str:
+    words = iter(command[1:])
+    for word in words:
+        if word == "-c":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def discover(start: Path, *arguments: str) -> str:
+    """`git rev-parse` where nothing is known yet. Raises AutoresearchError."""
+    try:
+        return str(git.Git(start).rev_parse(*arguments))
+    except git.GitCommandError as error:
+        raise _explain(error) from error
+
+
+def forget_repository_variables() -> None:
+    """From here on, only what we name decides in which repository git works."""
+    for name in _REPOSITORY_VARIABLES:
+        os.environ.pop(name, None)
+
+
+class Calls:
+    """git for one repository and one work tree, both named: discovery could end up in somebody else's.
+
+    `settings` are `key=value` for every call, on top of ours; `environment` wins over the user's.
+    """
+
+    def __init__(
+        self, git_dir: Path, work_tree: Path | None, settings: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.git_dir = git_dir
+        self._git: git.Git = git.Repo(git_dir, expand_vars=False).git
+        self._settings = [word for setting in (*_ALWAYS, *settings) for word in ("-c", setting)]
+        self._git.set_persistent_git_options(c=[*_ALWAYS, *settings])
+        ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_DIR": str(git_dir)}
+        self._git.update_environment(**{**(environment or {}), **ours})
+        if work_tree:
+            self._git.update_environment(GIT_WORK_TREE=str(work_tree))
+
+    def sibling(self, git_dir: Path, work_tree: Path) -> Calls:
+        """The same for another work tree of the repository."""
+        inherited = {k: v for k, v in self._git.environment().items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
+        return Calls(git_dir, work_tree, environment=inherited)
+
+    def ensure_identity(self, name: str, email: str) -> bool:
+        """Commit as `name` where the user has configured nobody. False where that was needed."""
+        try:
+            self._git.var("GIT_COMMITTER_IDENT", env={"GIT_CONFIG_PARAMETERS": _strict_identity()})
+            return True
+        except git.GitCommandError:
+            self._git.update_environment(
+                GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=email, GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=email
+            )
+            return False
+
+    def run(
+        self,
+        verb: str,
+        *arguments: str,
+        stdin: bytes | None = None,
+        raw: bool = False,
+        settings: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """What one git process prints; `raw` keeps its last newline. Raises GitFailed with git's first line."""
+        return str(self._run(verb, arguments, stdin, raw, settings, env or {}, True))
+
+    def read(self, verb: str, *arguments: str) -> bytes:
+        """The bytes that one git process prints. Raises GitFailed."""
+        content = self._run(verb, arguments, None, True, (), {}, False)
+        assert isinstance(content, bytes)
+        return content
+
+    def attempt(self, verb: str, *arguments: str) -> str | None:
+        """What one git process prints, or None where it fails."""
+        try:
+            return self.run(verb, *arguments)
+        except GitFailed:
+            return None
+
+    def _run(
+        self,
+        verb: str,
+        arguments: Sequence[str],
+        stdin: bytes | None,
+        raw: bool,
+        settings: Sequence[str],
+        env: Mapping[str, str],
+        as_text: bool,
+    ) -> str | bytes:
+        options: dict[str, object] = {"strip_newline_in_stdout": not raw, "stdout_as_string": as_text, "env": dict(env)}
+        git_ = self._git(c=list(settings)) if settings else self._git
+        try:
+            with tempfile.TemporaryFile() as pipe:
+                if stdin is not None:
+                    pipe.write(stdin)
+                    pipe.seek(0)
+                    options["istream"] = pipe
+                said: str | bytes = getattr(git_, verb)(*arguments, **options)
+                return said
+        except git.GitCommandError as error:
+            raise _explain(error) from error
+
+    # -- in a process group of its own --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def stream(
+        self,
+        *arguments: str,
+        stdin: Iterable[bytes] = (),
+        seconds: float,
+        settings: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Iterator[IO[bytes]]:
+        """The output of one git process, as it comes. It is ended, with all that it started, where the block is left early.
+
+        Raises GitFailed where git fails, AutoresearchError where it takes longer than `seconds`.
+        """
+        options = [word for setting in settings for word in ("-c", setting)]
+        with tempfile.TemporaryFile() as questions:
+            questions.writelines(stdin)
+            questions.seek(0)
+            child = subprocess.Popen(
+                [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *self._settings, *options, *arguments],
+                stdin=questions, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment(env or {}),
+                start_new_session=True,  # no terminal to ask on, and ^C reaches us, who end the group in order
+            )  # fmt: skip
+        assert child.stdout
+        with _supervised(child, arguments[0], seconds):
+            yield child.stdout
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES}
+        return {**inherited, "LANGUAGE": "C", "LC_ALL": "C", **self._git.environment(), **extra}
+
+
+@contextlib.contextmanager
+def _supervised(child: subprocess.Popen[bytes], command: str, seconds: float) -> Iterator[None]:
+    late = threading.Event()
+
+    def expire() -> None:
+        late.set()
+        _end(child)
+
+    clock = threading.Timer(max(0.0, seconds), expire)
+    clock.daemon = True
+    said = bytearray()
+    listener = threading.Thread(target=_listen, args=(child.stderr, said), daemon=True)
+    try:
+        clock.start()
+        listener.start()
+        yield
+        whole = child.stdout is None or not child.stdout.read(1)
+        if whole:
+            child.wait()
+    except BaseException:
+        _end(child)
+        if late.is_set():  # whatever the reader made of a stream that was cut
+            raise _too_long(command, seconds) from None
+        raise
+    finally:
+        clock.cancel()
+        _end(child)
+        # What git has left in the background on purpose (a shared ssh connection) may keep the pipe open.
+        listener.join(1.0)
+        for pipe in (child.stdout, child.stderr):
+            if pipe and not (pipe is child.stderr and listener.is_alive()):
+                pipe.close()
+    if late.is_set():
+        raise _too_long(command, seconds)
+    if whole and child.returncode:
+        raise _failure(command, child.returncode, said.decode("utf-8", "replace"))
+
+
+def _too_long(command: str, seconds: float) -> AutoresearchError:
+    return AutoresearchError(f"git {command} took longer than {seconds:g} s", "check the network, then run the command again")
+
+
+def _listen(pipe: IO[bytes] | None, said: bytearray) -> None:
+    """Keep the beginning and the end of what git complains of: a server may send any amount of it."""
+    assert pipe
+    with contextlib.suppress(OSError, ValueError):
+        while block := os.read(pipe.fileno(), 1 << 14):
+            said += block
+            if len(said) > 2 * _SAID:
+                del said[_SAID : len(said) - _SAID]
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process and its group; nothing happens to one that has ended by itself, nor to a daemon that it left."""
+    if child.returncode is not None:
+        return
+    try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGTERM)  # so that git removes its lock files and what it downloaded
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _strict_identity() -> str:
+    """`user.useConfigOnly` for one call, on top of what `git -c` gave: without it git invents user@host."""
+    return " ".join(filter(None, [os.environ.get("GIT_CONFIG_PARAMETERS", ""), "'user.useConfigOnly'='true'"]))
+
+
+def fields(stream: IO[bytes], separator: bytes, limit: int) -> Iterator[bytes]:
+    """The parts of a stream between separators of one byte, each cut to `limit` bytes: none can fill the memory."""
+    kept = bytearray()
+    read = getattr(stream, "read1", stream.read)
+    while block := read(1 << 16):
+        first, *others = block.split(separator)
+        kept += first[: limit - len(kept)]
+        for other in others:
+            yield bytes(kept)
+            kept = bytearray(other[:limit])
+    if kept:
+        yield bytes(kept)
+
+
+def hexadecimal(text: str) -> bool:
+    """Whether it is a full object name."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", text))
