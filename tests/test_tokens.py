@@ -501,8 +501,6 @@ def test_a_remote_that_is_nothing_to_read_from_is_left_out(empty: World, url: st
     empty.git("config", "remote.origin.url", url)
     empty.git("remote", "add", "upstream", "https://github.com/karpathy/autoresearch")
     assert [hub.source for hub in _hubs(empty)] == ["upstream"]
-    empty.git("remote", "remove", "upstream")
-    assert "opt  hub       none, as origin is nothing that can be read" in empty.ok("doctor")
 
 
 # -- hubs from settings -------------------------------------------------------------------------------------------------
@@ -513,12 +511,14 @@ def test_a_remote_that_is_nothing_to_read_from_is_left_out(empty: World, url: st
 )
 def test_a_hub_that_cannot_be_is_named_with_its_source(empty: World, value: str) -> None:
     empty.configure(hub=value)
-    ran = empty.run("doctor")
-    assert ran.code == 1
-    shown = repr(without_secrets(value))
-    assert (f"fix  hub       hub = {shown} (git config --local (.git/config)) is not owner/name, host/owner/name, a git URL "
-            "(https or ssh), or a path such as ../hub\n              → git config autoresearch.hub karpathy/autoresearch") in ran.out  # fmt: skip
-    assert "\x1b]" not in ran.out
+    with pytest.raises(AutoresearchError) as caught:
+        _hubs(empty)
+    assert caught.value.message == (
+        f"hub = {without_secrets(value)!r} (git config --local (.git/config)) is not owner/name, host/owner/name, "
+        "a git URL (https or ssh), or a path such as ../hub"
+    )
+    assert caught.value.hint == "git config autoresearch.hub karpathy/autoresearch"
+    assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -732,6 +732,16 @@ def test_the_doctor_tells_hubs_and_tokens(empty: World, keys: Keys) -> None:
         "              → git config --add autoresearch.hub https://evil.ghe.com/a/b.git, if you know it",
         "ok   token     github.com: from gh auth token --hostname github.com",
     ]
+
+
+def test_the_doctor_finds_what_is_no_hub(empty: World) -> None:
+    empty.git("remote", "add", "origin", "git://github.com/ada/autoresearch")
+    assert _doctor(empty)[0] == "opt  hub       none, as origin is nothing that can be read"
+    empty.configure(hub="x")
+    ran = empty.run("doctor")
+    assert ran.code == 1
+    assert "fix  hub       hub = 'x' (git config --local (.git/config)) is not owner/name, " in ran.out
+    assert ran.err.splitlines()[0] == "error: not ready: hub"
 
 
 def test_the_doctor_finds_a_broken_token(empty: World) -> None:
