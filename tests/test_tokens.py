@@ -162,32 +162,34 @@ def test_each_store_is_asked_about_the_host_alone(empty: World, keys: Keys, monk
 
 
 @pytest.mark.parametrize(
-    ("api", "host", "found"),
+    ("api", "host", "paired"),
     [
-        (API, "127.0.0.1:8123", "GITHUB_TOKEN"),
-        (API, "github.com", "GH_TOKEN"),
-        (API, "octo.ghe.com", "GH_TOKEN"),
-        (API, "ghe.corp.example", None),
-        (API, "127.0.0.1", None),
-        ("https://api.github.com", "github.com", "GITHUB_TOKEN"),
-        ("https://api.github.com", "octo.ghe.com", "GH_TOKEN"),
-        ("https://api.github.com", "127.0.0.1:8123", None),
-        ("https://api.octo.ghe.com/", "octo.ghe.com", "GITHUB_TOKEN"),
-        ("https://api.octo.ghe.com/", "github.com", "GH_TOKEN"),
-        ("https://GHE.corp.example:443/api/v3", "ghe.corp.example", "GITHUB_TOKEN"),
-        ("http://[bad/api", "github.com", "GH_TOKEN"),
-        ("", "github.com", "GITHUB_TOKEN"),
+        (API, "127.0.0.1:8123", True),
+        (API, "github.com", False),
+        (API, "octo.ghe.com", False),
+        (API, "ghe.corp.example", False),
+        (API, "127.0.0.1", False),
+        ("https://api.github.com", "github.com", True),
+        ("https://api.github.com", "octo.ghe.com", False),
+        ("https://api.github.com", "127.0.0.1:8123", False),
+        ("https://api.octo.ghe.com/", "octo.ghe.com", True),
+        ("https://api.octo.ghe.com/", "github.com", False),
+        ("https://GHE.corp.example:443/api/v3", "ghe.corp.example", True),
+        ("http://[bad/api", "github.com", False),
+        ("", "github.com", True),
+        ("", "ghe.corp.example", False),
     ],
 )
 def test_actions_pairs_its_token_with_its_api(
-    empty: World, api: str, host: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+    empty: World, api: str, host: str, paired: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GITHUB_TOKEN belongs to the API that GITHUB_API_URL names, and to no other; GH_TOKEN stays where it was."""
     monkeypatch.setenv("GITHUB_API_URL", api)
     monkeypatch.setenv("GITHUB_TOKEN", "abc")
-    if found != "GITHUB_TOKEN":
-        monkeypatch.setenv("GH_TOKEN", "abc")
-    assert _found(empty, host) == (("abc", found) if found else None)
+    assert _found(empty, host) == (("abc", "GITHUB_TOKEN") if paired else None)
+    monkeypatch.setenv("GITHUB_TOKEN", "")
+    monkeypatch.setenv("GH_TOKEN", "xyz")
+    assert _found(empty, host) == (("xyz", "GH_TOKEN") if tokens.is_github(host) else None)
 
 
 @pytest.mark.parametrize("variable", ["GH_HOST", "GITHUB_SERVER_URL"])
@@ -490,7 +492,8 @@ BAD_URLS = ["git@github.com:22:a/b", "ext::sh -c 'touch pwned'", "ext::touch% pw
             "https://github.com/a", "https://github.com/a/b/pulls", "https://github.com/a/..", "https://github.com/", "https:///a/b",
             "https://github.com/a/b?x=1", "https://githüb.com/a/b", "ssh://-oProxyCommand=x/a/b", "ssh://ada:p@github.com/a/b",
             "-oProxyCommand=x:a/b", "git@github.com:-x", "git@-x:a/b", "https://github.com:99999999/a/b", "codecommit::x://y",
-            "https://github.com/a/b\x1b]0;x\x07", "https://github.com/a/b\u202e", "file://host/a", "https://[::1/a/b"]  # fmt: skip
+            "https://github.com/a/b\x1b]0;x\x07", "https://github.com/a/b\u202e", "file://host/a", "https://[::1/a/b",
+            "https://example.org/a\x1b[2J", "/srv/a\x1b]0;x\x07", "/srv/a\u202eb", "file:///srv/\u2066a", "git@example.org:a\x07"]  # fmt: skip
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
@@ -498,8 +501,6 @@ def test_a_remote_that_is_nothing_to_read_from_is_left_out(empty: World, url: st
     empty.git("config", "remote.origin.url", url)
     empty.git("remote", "add", "upstream", "https://github.com/karpathy/autoresearch")
     assert [hub.source for hub in _hubs(empty)] == ["upstream"]
-    empty.git("remote", "remove", "upstream")
-    assert "opt  hub       none, as origin is nothing that can be read" in empty.ok("doctor")
 
 
 # -- hubs from settings -------------------------------------------------------------------------------------------------
@@ -510,12 +511,14 @@ def test_a_remote_that_is_nothing_to_read_from_is_left_out(empty: World, url: st
 )
 def test_a_hub_that_cannot_be_is_named_with_its_source(empty: World, value: str) -> None:
     empty.configure(hub=value)
-    ran = empty.run("doctor")
-    assert ran.code == 1
-    shown = repr(without_secrets(value))
-    assert (f"fix  hub       hub = {shown} (git config --local (.git/config)) is not owner/name, host/owner/name, a git URL "
-            "(https or ssh), or a path such as ../hub\n              → git config autoresearch.hub karpathy/autoresearch") in ran.out  # fmt: skip
-    assert "\x1b]" not in ran.out
+    with pytest.raises(AutoresearchError) as caught:
+        _hubs(empty)
+    assert caught.value.message == (
+        f"hub = {without_secrets(value)!r} (git config --local (.git/config)) is not owner/name, host/owner/name, "
+        "a git URL (https or ssh), or a path such as ../hub"
+    )
+    assert caught.value.hint == "git config autoresearch.hub karpathy/autoresearch"
+    assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -729,6 +732,16 @@ def test_the_doctor_tells_hubs_and_tokens(empty: World, keys: Keys) -> None:
         "              → git config --add autoresearch.hub https://evil.ghe.com/a/b.git, if you know it",
         "ok   token     github.com: from gh auth token --hostname github.com",
     ]
+
+
+def test_the_doctor_finds_what_is_no_hub(empty: World) -> None:
+    empty.git("remote", "add", "origin", "git://github.com/ada/autoresearch")
+    assert _doctor(empty)[0] == "opt  hub       none, as origin is nothing that can be read"
+    empty.configure(hub="x")
+    ran = empty.run("doctor")
+    assert ran.code == 1
+    assert "fix  hub       hub = 'x' (git config --local (.git/config)) is not owner/name, " in ran.out
+    assert ran.err.splitlines()[0] == "error: not ready: hub"
 
 
 def test_the_doctor_finds_a_broken_token(empty: World) -> None:
