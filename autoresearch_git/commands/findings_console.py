@@ -34,15 +34,17 @@ def table(pairs: Iterable[tuple[Finding, Comparability]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    listed = list(pairs)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in _COLUMNS.items():
         shown.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True, overflow="ellipsis")
+    one_hub = len({finding.report.hub for finding, _ in listed}) == 1
     rank = 0
-    for finding, verdict in pairs:
+    for finding, verdict in listed:
         rank += verdict.comparable
         cells = (
             str(rank) if verdict.comparable else "",
-            finding.key,
+            finding.key.removeprefix(finding.report.hub) if one_hub else finding.key,
             finding.platform or "?",
             finding.metric.name,
             f"{number(finding.baseline)} → {number(finding.best)}",
@@ -116,6 +118,7 @@ def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Rep
 
 def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:
     report, metric = finding.report, finding.metric
+    commits = f"{finding.commits} commits from {finding.base[:10] or '-'}"
     more = f" and {len(finding.changed) - MOST_FILES} more" if len(finding.changed) > MOST_FILES else ""
     change = delta(metric, finding.best, finding.baseline)
     better = "lower" if metric.direction == "min" else "higher"

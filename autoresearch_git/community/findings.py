@@ -256,7 +256,7 @@ def _claims(results: Results, metric: Metric, branch: Branch | None, where: str)
             delta=delta,
             source=f"{where}, line {row.line}" if row.line else where,
             commit=row.commit,
-            sha=commit.sha if commit else "",
+            sha=commit.sha if commit else (branch.base if branch and row.status == "baseline" and not row.sha else ""),
             changes=(commit.changes if commit else ()) or words,
             lines=tuple(sorted(commit.lines)) if commit else (),
         )

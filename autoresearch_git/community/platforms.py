@@ -27,7 +27,8 @@ def devices(text: str) -> list[str]:
             rf"\b(Apple|Mac\w*|MLX|MPS)\b.{{0,80}}{match}|{match}.{{0,80}}\b(Mac|MLX|MPS)", text, re.I | re.S
         ):
             continue  # M1 to M5 name many things
-        found.setdefault(name.upper(), _ALIASES.get(name, name))
+        name = name.upper() if re.match(r"(?i)[rg]tx|mi\d|[a-z]{1,2}\d+$", name) else name
+        found.setdefault(name.upper(), _ALIASES.get(name, re.sub(r"TI(?=$|SUPER)", "Ti", name)))
     return list(found.values())
 
 

@@ -111,7 +111,8 @@ class Syncer:
 
     def _read_git(self, hub: Hub, secret: str, done: Outcome) -> None:
         remote = Remote(hub.url, secret)
-        there = self.store.list_remote(remote, *(left for left, _ in _places(hub)), "HEAD", timeout=min(60.0, self.git_seconds))
+        patterns = (*(left for left, _ in _places(hub)), "refs/heads/*")
+        there = self.store.list_remote(remote, *patterns, timeout=min(60.0, self.git_seconds))
         default = there.default_branch
         places = [*_places(hub), *([(f"refs/heads/{default}", f"{_below(hub)}heads/{default}")] if default else [])]
         wanted = {ref: local for ref in there.refs if (local := _local(ref, places))}
