@@ -78,8 +78,9 @@ class Call:
     def _prepare(self, body: bytes) -> None:
         try:
             sent = json.loads(body)
-            query, self.variables = sent["query"], sent.get("variables") or {}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            query, self.variables = sent["query"], dict(sent.get("variables") or {})
+            assert isinstance(query, str)
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
             self.refusal = {"errors": [{"message": "A query attribute must be specified and must be a string."}]}
             return
         self.document, errors = _read(query)
@@ -106,11 +107,18 @@ class Call:
                               field_resolver=resolve, type_resolver=lambda source, *_: source.graphql_type)  # fmt: skip
         if not result.errors:
             return 200, {"data": result.data}
-        missing = [error.original_error for error in result.errors if not isinstance(error.original_error, Refused | None)]
+        causes = [error.original_error for error in result.errors]
         errors = [_plain(error) for error in result.errors]
-        if missing:
-            return 501, {"message": str(missing[0]) or repr(missing[0]), "errors": errors}
-        return 200, {"data": result.data, "errors": errors}
+        bugs = [cause for cause in causes if cause and not isinstance(cause, Refused | Unknown | GraphQLError)]
+        if bugs:
+            raise bugs[0]
+        missing = [str(cause) for cause in causes if isinstance(cause, Unknown)]
+        return (501, {"message": missing[0], "errors": errors}) if missing else (200, {"data": result.data, "errors": errors})
+
+
+@functools.cache
+def _attribute(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
@@ -123,8 +131,7 @@ def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         if name in source:
             return source[name]
     else:
-        attribute = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-        if not callable(value := getattr(source, attribute, resolve)):
+        if not callable(value := getattr(source, _attribute(name), resolve)):
             return value
     raise Unknown(f"the stand-in for GitHub has no data for {parent}.{name}")
 

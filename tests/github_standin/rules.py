@@ -135,10 +135,7 @@ def create_pull(repository: Repository, token: Token | None, *, title: str, head
         raise invalid("PullRequest", f"{wrong} is invalid", wrong, "invalid")
     if not head_repository.may(token, "write") and not repository.may(token, "write"):
         raise Refused(403, "You must have write access to the head or the source branch.", "FORBIDDEN")
-    label = f"{head_repository.owner.login}:{branch}"
-    if any(p.state == "OPEN" and p.head_repository is head_repository and (p.head_ref_name, p.base_ref_name) == (branch, base)
-           for p in repository.pulls.values()):  # fmt: skip
-        raise invalid("PullRequest", f"A pull request already exists for {label}.")
+    _refuse_second(repository, head_repository, branch, base)
     if draft and not repository.drafts_allowed:
         raise Refused(422, "Draft pull requests are not supported in this repository.")
     if not _has_new_commits(repository, head_repository, base_sha, head_sha):
@@ -146,6 +143,13 @@ def create_pull(repository: Repository, token: Token | None, *, title: str, head
     pull = repository.add_pull(title, body, token.user, head_repository, branch, head_sha, base, draft)
     pull.maintainer_can_modify = maintainer_can_modify
     return pull
+
+
+def _refuse_second(repository: Repository, source: Repository, branch: str, base: str) -> None:
+    for pull in repository.pulls.values():
+        same = pull.head_repository is source and (pull.head_ref_name, pull.base_ref_name) == (branch, base)
+        if same and pull.state == "OPEN":
+            raise invalid("PullRequest", f"A pull request already exists for {source.owner.login}:{branch}.")
 
 
 def _has_new_commits(repository: Repository, source: Repository, base: str, head: str) -> bool:
@@ -179,8 +183,12 @@ def set_state(pull: Pull, state: str) -> None:
     there = pull.head_repository and git.resolve(pull.head_repository.git_dir, f"refs/heads/{pull.head_ref_name}")
     if state == "OPEN" and not there:
         raise invalid("PullRequest", f"state cannot be changed. The {pull.head_ref_name} branch has been deleted.", "state")
+    if state == "OPEN" and pull.head_repository:
+        _refuse_second(pull.repository, pull.head_repository, pull.head_ref_name, pull.base_ref_name)
     pull.state = state
     pull.closed_at = None if state == "OPEN" else pull.repository.hub.now()
+    if there and state == "OPEN":
+        pull.repository.move_head(pull, there)
 
 
 def follow_push(repository: Repository, before: dict[str, str]) -> None:
