@@ -106,4 +106,4 @@ class _Walk:
         if len(sizes) == 2:
             message = f"Passing both `first` and `last` to paginate the `{name}` connection is not supported."
             raise Refused(200, message, "INVALID_PAGINATION_BOUNDARIES")
-        return max(sizes.values())
+        return int(max(sizes.values()))

@@ -103,7 +103,8 @@ class Call:
         assert self.document is not None
         assert self.operation is not None
         context = Context(self.hub, self.token, self.url, self.cost, self.window)
-        result = execute_sync(schema(), self.document, self.hub, context, self.variables, self.operation.name and self.operation.name.value,
+        name = self.operation.name.value if self.operation.name else None
+        result = execute_sync(schema(), self.document, self.hub, context, self.variables, name,
                               field_resolver=resolve, type_resolver=lambda source, *_: source.graphql_type)  # fmt: skip
         if not result.errors:
             return 200, {"data": result.data}
@@ -121,7 +122,7 @@ def _attribute(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+def resolve(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
     """A field from its resolver, else from the source by its name; where neither has it, an error and never null."""
     parent, name = info.parent_type.name, info.field_name
     resolver = RESOLVERS.get((parent, name)) or RESOLVERS.get(("*", name))

@@ -153,8 +153,7 @@ def _refuse_second(repository: Repository, source: Repository, branch: str, base
 
 
 def _has_new_commits(repository: Repository, source: Repository, base: str, head: str) -> bool:
-    if git.resolve(repository.git_dir, head) is None:
-        git.run(repository.git_dir, "fetch", "--quiet", "--no-tags", str(source.git_dir), head)
+    repository.take(source, head)
     return git.run(repository.git_dir, "rev-list", "--max-count=1", f"{base}..{head}") != ""
 
 
@@ -274,7 +273,7 @@ def merge_upstream(repository: Repository, token: Token | None, branch: str) -> 
     """Bring a fork's branch up to its parent's; (merge type, parent's branch)."""
     permit(repository, token, "write")
     parent = repository.parent
-    theirs = parent and git.resolve(parent.git_dir, f"refs/heads/{branch}")
+    theirs = git.resolve(parent.git_dir, f"refs/heads/{branch}") if parent else None
     if parent is None or theirs is None:
         raise Refused(422, f"{repository.name_with_owner} has no upstream branch {branch}")
     name, ref = f"{parent.owner.login}:{branch}", f"refs/heads/{branch}"
