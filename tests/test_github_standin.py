@@ -252,6 +252,11 @@ def test_orders_and_directions(upstream: Repository, ada: Github) -> None:
     assert titles("discussions(first: 9)") == "d1 d3 d2"  # without an order: last touched first
     assert titles("discussions(last: 2)") == "d3 d2"
     assert titles("pullRequests(first: 9, orderBy: {field: UPDATED_AT, direction: ASC})") == "p2 p3 p1"
+    ends = '{ repository(owner: "karpathy", name: "autoresearch") { pullRequests(last: 2 %s) { pageInfo { startCursor hasNextPage hasPreviousPage } } } }'
+    page = query(ada, ends % "")["repository"]["pullRequests"]["pageInfo"]
+    assert (page["hasNextPage"], page["hasPreviousPage"]) == (False, True)
+    page = query(ada, ends % f'before: "{page["startCursor"]}"')["repository"]["pullRequests"]["pageInfo"]
+    assert (page["hasNextPage"], page["hasPreviousPage"]) == (True, False)
     upstream.pulls[1].state = "MERGED"
     assert titles("pullRequests(first: 9, states: [OPEN])") == "p2 p3"
     assert titles("pullRequests(first: 9, states: [CLOSED, MERGED])") == "p1"
@@ -351,8 +356,10 @@ def test_who_may_read_what(github: GitHub, upstream: Repository, ada: Github) ->
 def test_etag_spares_what_is_known(github: GitHub, upstream: Repository, ada: Github) -> None:
     upstream.pull("main", "one")
     pull = ada.get_repo("karpathy/autoresearch").get_pull(1)
-    used = github.requests[-1]
-    assert (used.status, pull.update(), github.requests[-1].status, github.requests[-1].bytes_out) == (200, False, 304, 0)
+    window = github.limits.window(1, "rest")
+    assert (github.requests[-1].status, window.used) == (200, 2)
+    assert not pull.update()
+    assert (github.requests[-1].status, github.requests[-1].bytes_out, window.used) == (304, 0, 2)
     upstream.pulls[1].title = "two"
     assert pull.update()
     assert pull.title == "two"
@@ -365,7 +372,11 @@ def test_points_and_requests_run_out(github: GitHub, upstream: Repository, ada: 
     kind, _ = refusal(ada, BOTH, size=1)
     assert kind == "RATE_LIMITED"
     assert github.points == 2
-    assert ada.get_rate_limit().resources.graphql.remaining == 0
+    assert github.requests[-1].status == 200
+    _, windows = ada.requester.requestJsonAndCheck("GET", "/rate_limit")
+    assert windows["resources"]["graphql"]["remaining"] == 0
+    github.limits.window(1, "graphql").reset = int(time.time())  # the hour is over
+    assert query(ada, "{ rateLimit { used } }")["rateLimit"]["used"] == 1
     with client(github, None) as nobody:
         nobody.get_repo("karpathy/autoresearch")
         with pytest.raises(GithubException, match="rate limit exceeded"):
@@ -437,6 +448,9 @@ def test_a_token_may_do_less_than_its_owner(
         with pytest.raises(GithubException) as caught:
             bob.get_repo("karpathy/autoresearch").create_label("x", "ffffff")
         assert caught.value.status == (403 if fine else 404)
+        with pytest.raises(GithubException) as caught:
+            discuss(bob, upstream, "x")
+        assert caught.value.data["errors"][0]["type"] == ("FORBIDDEN" if fine else "INSUFFICIENT_SCOPES")
         headers, _ = bob.requester.requestJsonAndCheck("GET", "/user")
         assert ("x-oauth-scopes" in headers) != fine
 
@@ -549,8 +563,17 @@ def test_pull_requests_that_github_refuses(github: GitHub, upstream: Repository,
     upstream.drafts_allowed = False
     with pytest.raises(GithubException, match="Draft pull requests are not supported"):
         create("main", "ada:exp/cpu/t", title="x", draft=True)
-    assert len(create("main", "ada:exp/cpu/t", title="x", body="y" * 65_536).body) == 65_536
-    assert len(upstream.pulls) == 1
+    github.user("bob", token="t-bob")
+    with client(github, "t-bob") as bob, pytest.raises(GithubException, match="write access") as caught:
+        bob.get_repo("karpathy/autoresearch").create_pull("main", "ada:exp/cpu/t", title="not mine")
+    assert caught.value.status == 403
+    first = create("main", "ada:exp/cpu/t", title="x", body="y" * 65_536)
+    assert len(first.body) == 65_536
+    first.edit(state="closed")
+    create("main", "ada:exp/cpu/t", title="second")
+    with pytest.raises(GithubException, match="already exists"):
+        first.edit(state="open")
+    assert [pull.state for pull in upstream.pulls.values()] == ["CLOSED", "OPEN"]
 
 
 def test_editing_commenting_and_labelling_a_pull_request(github: GitHub, upstream: Repository, ada: Github) -> None:
@@ -568,12 +591,15 @@ def test_editing_commenting_and_labelling_a_pull_request(github: GitHub, upstrea
     comment = mine.create_issue_comment("hello")
     comment.edit("hello again")
     assert [c.body for c in mine.get_issue_comments()] == ["hello again"]
-    for refused in (lambda: other.edit(title="taken over"), lambda: mine.add_to_labels("result"),
+    theirs = upstream.add_comment(upstream.pulls[1], github.person("bob"), "bob's")
+    (_, foreign) = mine.get_issue_comments()
+    for refused in (
+                    lambda: foreign.edit("ada's"), lambda: other.edit(title="taken over"), lambda: mine.add_to_labels("result"),
                     lambda: repository.create_label("result", "ff0000"), other.convert_to_draft):  # fmt: skip
         with pytest.raises(GithubException) as caught:
             refused()
         assert caught.value.status in (400, 403)
-    assert (upstream.pulls[2].title, upstream.labels) == ("not mine", {})
+    assert (upstream.pulls[2].title, upstream.labels, theirs.body) == ("not mine", {}, "bob's")
     upstream.allow("ada", "write")
     repository.create_label("result", "ff0000", "a measured result")
     mine.add_to_labels("result")
