@@ -71,7 +71,7 @@ class Server:
     def close(self) -> None:
         self._http.shutdown()
         self._thread.join()
-        for connection in self._http.connections:
+        for connection in list(self._http.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
