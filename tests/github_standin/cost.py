@@ -91,7 +91,7 @@ class _Walk:
         self.selection(node.selection_set, inner, times, outermost)
 
     def _size(self, node: FieldNode, name: str) -> int:
-        given = {a.name.value: value_from_ast_untyped(a.value, self.variables) for a in node.arguments}
+        given = {a.name.value: value_from_ast_untyped(a.value, self.variables) for a in node.arguments or ()}
         sizes = {word: given[word] for word in ("first", "last") if isinstance(given.get(word), int)}
         if not sizes:
             message = f"You must provide a `first` or `last` value to properly paginate the `{name}` connection."
@@ -106,4 +106,4 @@ class _Walk:
         if len(sizes) == 2:
             message = f"Passing both `first` and `last` to paginate the `{name}` connection is not supported."
             raise Refused(200, message, "INVALID_PAGINATION_BOUNDARIES")
-        return max(sizes.values())
+        return int(max(sizes.values()))

@@ -22,9 +22,10 @@ def dump(hub: GitHub) -> str:
     lines: list[str] = []
     for _, repository in sorted(hub.repositories.items()):
         lines += [_title(repository), *_refs(repository)]
-        items = sorted([*repository.pulls.values(), *repository.discussions.values()], key=lambda item: item.number)
-        for item in items:
-            lines += _pull(item) if isinstance(item, Pull) else _discussion(item)
+        items = {number: _pull(pull) for number, pull in repository.pulls.items()}
+        items |= {number: _discussion(discussion) for number, discussion in repository.discussions.items()}
+        for _, item in sorted(items.items()):
+            lines += item
         lines.append("")
     return _stable("\n".join(lines), hub)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
+from github_standin.errors import Unknown
 from github_standin.models import Json
 from github_standin.pagination import connection
 
@@ -25,8 +27,8 @@ def field(*places: str) -> Callable[[Resolver], Resolver]:
 
 
 _MOMENT: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "UPDATED_AT": lambda item: (item.updated_at, item.database_id),
-    "CREATED_AT": lambda item: (item.created_at, item.database_id),
+    "UPDATED_AT": attrgetter("updated_at", "database_id"),
+    "CREATED_AT": attrgetter("created_at", "database_id"),
     "COMMENTS": lambda item: (len(item.comments), item.database_id),
     "NAME": lambda item: (item.name,),
 }
@@ -35,6 +37,8 @@ _MOMENT: dict[str, Callable[[Any], tuple[Any, ...]]] = {
 def page(items: Iterable[Any], arguments: dict[str, Any]) -> Json:
     """In the order that was asked for, which is that of creation where none was."""
     order = arguments.get("orderBy") or {"field": "CREATED_AT", "direction": "ASC"}
+    if order["field"] not in _MOMENT:
+        raise Unknown(f"the stand-in for GitHub does not order by {order['field']}")
     return connection(list(items), _MOMENT[order["field"]], arguments, order["direction"] == "DESC")
 
 

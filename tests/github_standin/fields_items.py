@@ -114,12 +114,12 @@ def _is_cross(pull: Pull, _: Context) -> bool:
 
 @field("PullRequest.headRef")
 def _head_ref(pull: Pull, _: Context) -> Ref | None:
-    return pull.head_repository and ref_of(pull.head_repository, f"refs/heads/{pull.head_ref_name}")
+    return ref_of(pull.head_repository, f"refs/heads/{pull.head_ref_name}") if pull.head_repository else None
 
 
 @field("PullRequest.headRepositoryOwner")
 def _head_owner(pull: Pull, _: Context) -> User | None:
-    return pull.head_repository and pull.head_repository.owner
+    return pull.head_repository.owner if pull.head_repository else None
 
 
 @field("PullRequest.baseRepository")

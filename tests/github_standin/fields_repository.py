@@ -142,6 +142,8 @@ def _pulls(source: Repository | Label, _: Context, **arguments: Any) -> Json:
 def _pulls_that(pulls: Iterable[Pull], arguments: dict[str, Any]) -> list[Pull]:
     states, labels = arguments.get("states") or (), set(arguments.get("labels") or ())
     head, base = arguments.get("headRefName"), arguments.get("baseRefName")
+    if not (states or labels or head or base):
+        return list(pulls)
     return [
         p for p in pulls
         if (not states or p.state in states) and head in (None, p.head_ref_name) and base in (None, p.base_ref_name)
@@ -160,11 +162,13 @@ def _pull(repository: Repository, _: Context, number: int) -> Pull:
 def _discussions(repository: Repository, _: Context, states: list[str] | None = None, answered: bool | None = None,
                  categoryId: str | None = None, **arguments: Any) -> Json:  # fmt: skip
     shown = repository.discussions.values() if repository.has_discussions_enabled else ()
-    found = [d for d in _discussions_that(shown, states, answered) if categoryId in (None, d.category.id)]
-    return page(found, arguments)
+    found = _discussions_that(shown, states, answered)
+    return page([d for d in found if d.category.id == categoryId] if categoryId else found, arguments)
 
 
 def _discussions_that(items: Iterable[Discussion], states: list[str] | None, answered: bool | None) -> list[Discussion]:
+    if not states and answered is None:
+        return list(items)
     return [d for d in items if (not states or ("CLOSED" if d.closed else "OPEN") in states) and answered in (None, d.is_answered)]
 
 

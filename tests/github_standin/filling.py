@@ -77,6 +77,10 @@ def _pull(repository: Repository, turn: int, base: str, rng: random.Random) -> P
     pull.closed_at = None if pull.state == "OPEN" else pull.updated_at
     pull.merged_at = pull.updated_at if pull.state == "MERGED" else None
     _converse(repository, pull, rng)
+    if turn % 50 == 7:  # the account is gone
+        pull.author = None
+    if pull.state != "OPEN" and turn % 20 == 3:  # the fork is gone
+        pull.head_repository = None
     return pull
 
 
@@ -156,7 +160,8 @@ def _write_heads(repository: Repository, pulls: dict[int, Pull], base: str) -> N
     for pull, sha in zip(pulls.values(), shas, strict=True):
         pull.head_ref_oid = sha
         fork = pull.head_repository
-        assert fork
+        if fork is None:
+            continue
         branches.setdefault(fork, {f"refs/heads/{fork.default_branch}": base})[f"refs/heads/{pull.head_ref_name}"] = sha
     for fork, named in branches.items():
         git.add_packed_refs(fork.git_dir, named)

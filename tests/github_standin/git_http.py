@@ -110,7 +110,10 @@ def _push(handler: Handler, repository: Repository, environment: dict[str, str],
 def _stream(handler: Handler, environment: dict[str, str], body: IO[bytes], fault: Fault | None) -> None:
     """Pass on what http-backend says while it says it."""
     if fault and fault.kind in ("lost", "garbage"):
-        return handler.send(200, PLAIN, faults.GARBAGE, fault)
+        kind = (
+            "result" if environment["REQUEST_METHOD"] == "POST" else "advertisement"
+        )  # with another type git sees an empty repository
+        return handler.send(200, {"Content-Type": f"application/x-git-upload-pack-{kind}"}, faults.GARBAGE, fault)
     if fault and fault.kind == "slow":
         time.sleep(fault.seconds)
     with _start(environment, body) as process:

@@ -78,8 +78,9 @@ class Call:
     def _prepare(self, body: bytes) -> None:
         try:
             sent = json.loads(body)
-            query, self.variables = sent["query"], sent.get("variables") or {}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            query, self.variables = sent["query"], dict(sent.get("variables") or {})
+            assert isinstance(query, str)
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
             self.refusal = {"errors": [{"message": "A query attribute must be specified and must be a string."}]}
             return
         self.document, errors = _read(query)
@@ -102,18 +103,26 @@ class Call:
         assert self.document is not None
         assert self.operation is not None
         context = Context(self.hub, self.token, self.url, self.cost, self.window)
-        result = execute_sync(schema(), self.document, self.hub, context, self.variables, self.operation.name and self.operation.name.value,
+        name = self.operation.name.value if self.operation.name else None
+        result = execute_sync(schema(), self.document, self.hub, context, self.variables, name,
                               field_resolver=resolve, type_resolver=lambda source, *_: source.graphql_type)  # fmt: skip
         if not result.errors:
             return 200, {"data": result.data}
-        missing = [error.original_error for error in result.errors if not isinstance(error.original_error, Refused | None)]
+        causes = [error.original_error for error in result.errors]
         errors = [_plain(error) for error in result.errors]
-        if missing:
-            return 501, {"message": str(missing[0]) or repr(missing[0]), "errors": errors}
-        return 200, {"data": result.data, "errors": errors}
+        bugs = [cause for cause in causes if cause and not isinstance(cause, Refused | Unknown | GraphQLError)]
+        if bugs:
+            raise bugs[0]
+        missing = [str(cause) for cause in causes if isinstance(cause, Unknown)]
+        return (501, {"message": missing[0], "errors": errors}) if missing else (200, {"data": result.data, "errors": errors})
 
 
-def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+@functools.cache
+def _attribute(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def resolve(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
     """A field from its resolver, else from the source by its name; where neither has it, an error and never null."""
     parent, name = info.parent_type.name, info.field_name
     resolver = RESOLVERS.get((parent, name)) or RESOLVERS.get(("*", name))
@@ -123,8 +132,7 @@ def resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         if name in source:
             return source[name]
     else:
-        attribute = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-        if not callable(value := getattr(source, attribute, resolve)):
+        if not callable(value := getattr(source, _attribute(name), resolve)):
             return value
     raise Unknown(f"the stand-in for GitHub has no data for {parent}.{name}")
 

@@ -38,10 +38,14 @@ class GitHub:
         self.faults = Faults()
         self.limits = Limits()
         self.requests: list[Request] = []
+        self.bugs: list[Exception] = []
         self._server = Server(self)
 
     def close(self) -> None:
+        """End the server. Raises RuntimeError where the stand-in itself failed at a request: no test may pass on that."""
         self._server.close()
+        if self.bugs:
+            raise RuntimeError(f"{len(self.bugs)} requests hit a bug of the stand-in") from self.bugs[0]
 
     def __enter__(self) -> GitHub:
         return self

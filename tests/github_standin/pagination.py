@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import heapq
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,17 +35,19 @@ def decode(cursor: str) -> tuple[Any, ...]:
 
 def connection(items: Sequence[Any], key: Key, arguments: dict[str, Any], descending: bool = False) -> dict[str, Any]:
     """One page of `items` as a GraphQL connection; `arguments` are first, after, last, before."""
-    rows = [(key(item), place) for place, item in enumerate(items)]
+    rows = list(zip(map(key, items), itertools.count(), strict=False))
     try:
-        before_start, rest = _cut(rows, arguments.get("after"), descending)
-        rest, after_end = _cut(rest, arguments.get("before"), not descending)[::-1] if arguments.get("before") else (rest, [])
+        rest = _beyond(rows, arguments.get("after"), descending)
+        start_cut = len(rest) < len(rows)
+        within = _beyond(rest, arguments.get("before"), not descending)
+        end_cut = len(within) < len(rest)
     except TypeError as error:  # a cursor of another connection
         raise Refused(200, "The cursor does not belong to this connection.", "INVALID_CURSOR_ARGUMENTS") from error
     size = arguments["first"] if arguments.get("first") is not None else arguments["last"]
     backwards = arguments.get("first") is None
     nearest = heapq.nlargest if descending != backwards else heapq.nsmallest  # sorting everything for each page takes seconds
-    shown = nearest(size, rest)
-    left = len(rest) > len(shown)
+    shown = nearest(size, within)
+    left = len(within) > len(shown)
     ordered = shown[::-1] if backwards else shown
     edges = [{"cursor": encode(k), "node": items[place]} for k, place in ordered]
     return {
@@ -54,18 +57,15 @@ def connection(items: Sequence[Any], key: Key, arguments: dict[str, Any], descen
         "pageInfo": {
             "startCursor": edges[0]["cursor"] if edges else None,
             "endCursor": edges[-1]["cursor"] if edges else None,
-            "hasNextPage": bool(after_end) if backwards else left or bool(after_end),
-            "hasPreviousPage": left or bool(before_start) if backwards else bool(before_start),
+            "hasNextPage": end_cut or (left and not backwards),
+            "hasPreviousPage": start_cut or (left and backwards),
         },
     }
 
 
-def _cut(rows: Rows, cursor: str | None, descending: bool) -> tuple[Rows, Rows]:
-    """(rows up to the cursor's position, rows beyond it), as one walks in that direction."""
+def _beyond(rows: Rows, cursor: str | None, descending: bool) -> Rows:
+    """The rows after the cursor's position, where one walks up or, descending, down."""
     if cursor is None:
-        return [], rows
+        return rows
     position = decode(cursor)
-    beyond = [row for row in rows if (row[0] < position if descending else row[0] > position)]
-    if len(beyond) == len(rows):
-        return [], rows
-    return [row for row in rows if not (row[0] < position if descending else row[0] > position)], beyond
+    return [row for row in rows if row[0] < position] if descending else [row for row in rows if row[0] > position]

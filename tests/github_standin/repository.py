@@ -198,11 +198,15 @@ class Repository:
 
     def move_head(self, pull: Pull, sha: str) -> None:
         """Let refs/pull/N/head be the commit, fetched from the fork where it lies there."""
-        if pull.head_repository not in (None, self) and git.resolve(self.git_dir, sha) is None:
-            source = str(pull.head_repository.git_dir)  # type: ignore[union-attr]
-            git.run(self.git_dir, "fetch", "--quiet", "--no-tags", source, f"refs/heads/{pull.head_ref_name}")
+        if pull.head_repository:
+            self.take(pull.head_repository, sha)
         git.run(self.git_dir, "update-ref", f"refs/pull/{pull.number}/head", sha)
         pull.head_ref_oid, pull.known_files = sha, None
+
+    def take(self, source: Repository, sha: str) -> None:
+        """Have the commit here, as all forks on GitHub share their objects."""
+        if git.resolve(self.git_dir, sha) is None:
+            git.run(self.git_dir, "fetch", "--quiet", "--no-tags", str(source.git_dir), sha)
 
     def add_discussion(
         self, title: str, body: str, author: User | None, category: Category, number: int | None = None

@@ -127,6 +127,8 @@ def create_label(asked: Asked, repository: Repository) -> Reply:
     rules.permit(repository, asked.token, "write")
     if given.get("name") in repository.labels:
         raise invalid("Label", "name already exists", "name", "already_exists")
+    if not given.get("name"):
+        raise invalid("Label", "name is missing", "name", "missing_field")
     made = repository.label(str(given["name"]), str(given.get("color", "ededed")), given.get("description"))
     return Reply(shapes.label(asked.url, made), 201)
 
@@ -145,7 +147,8 @@ def list_labels_of(asked: Asked, repository: Repository, number: str) -> Reply:
 
 def _named_labels(asked: Asked, repository: Repository) -> list[Any]:
     rules.permit(repository, asked.token, "triage")
-    names = [name["name"] if isinstance(name, dict) else str(name) for name in asked.input.get("labels", [])]
+    given = asked.json if isinstance(asked.json, list) else asked.input.get("labels", [])
+    names = [name["name"] if isinstance(name, dict) else str(name) for name in given]
     return [repository.labels.get(name) or repository.label(name) for name in dict.fromkeys(names)]
 
 

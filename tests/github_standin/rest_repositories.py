@@ -78,6 +78,7 @@ def get_branch(asked: Asked, repository: Repository, name: str) -> Reply:
     return Reply({"name": name, "commit": shapes.commit(asked.url, repository, sha), "protected": False})
 
 
+@route("GET", "/repos/{owner}/{repo}/git/refs/{name*}")  # as PyGithub asked before 2.7
 @route("GET", "/repos/{owner}/{repo}/git/ref/{name*}")
 def get_ref(asked: Asked, repository: Repository, name: str) -> Reply:
     full = f"refs/{name.removeprefix('refs/')}"

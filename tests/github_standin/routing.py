@@ -42,11 +42,15 @@ class Asked:
         return {name: values[-1] for name, values in parse_qs(urlsplit(self.target).query).items()}
 
     @property
-    def input(self) -> Json:
+    def json(self) -> Any:
         try:
-            given = json.loads(self.body or b"{}")
+            return json.loads(self.body or b"{}")
         except ValueError as error:
             raise Refused(400, "Problems parsing JSON") from error
+
+    @property
+    def input(self) -> Json:
+        given = self.json
         if not isinstance(given, dict):
             raise Refused(422, "Invalid request.")
         return given
@@ -128,8 +132,8 @@ def _visible(asked: Asked, owner: str, name: str) -> Repository:
 
 def paged(asked: Asked, items: list[Any], shape: Callable[[Any], Json]) -> Reply:
     """One page of a list, with the Link header to the others."""
-    size = min(100, max(1, int(asked.query.get("per_page", "30"))))
-    page = max(1, int(asked.query.get("page", "1")))
+    size = min(100, page_size(asked.target) or 30)
+    page = int(asked.query["page"]) if asked.query.get("page", "0").isdigit() and asked.query.get("page", "0") != "0" else 1
     last = max(1, -(-len(items) // size))
     links = {"first": 1, "prev": page - 1} if page > 1 else {}
     if page < last:

@@ -135,10 +135,7 @@ def create_pull(repository: Repository, token: Token | None, *, title: str, head
         raise invalid("PullRequest", f"{wrong} is invalid", wrong, "invalid")
     if not head_repository.may(token, "write") and not repository.may(token, "write"):
         raise Refused(403, "You must have write access to the head or the source branch.", "FORBIDDEN")
-    label = f"{head_repository.owner.login}:{branch}"
-    if any(p.state == "OPEN" and p.head_repository is head_repository and (p.head_ref_name, p.base_ref_name) == (branch, base)
-           for p in repository.pulls.values()):  # fmt: skip
-        raise invalid("PullRequest", f"A pull request already exists for {label}.")
+    _refuse_second(repository, head_repository, branch, base)
     if draft and not repository.drafts_allowed:
         raise Refused(422, "Draft pull requests are not supported in this repository.")
     if not _has_new_commits(repository, head_repository, base_sha, head_sha):
@@ -148,9 +145,15 @@ def create_pull(repository: Repository, token: Token | None, *, title: str, head
     return pull
 
 
+def _refuse_second(repository: Repository, source: Repository, branch: str, base: str) -> None:
+    for pull in repository.pulls.values():
+        same = pull.head_repository is source and (pull.head_ref_name, pull.base_ref_name) == (branch, base)
+        if same and pull.state == "OPEN":
+            raise invalid("PullRequest", f"A pull request already exists for {source.owner.login}:{branch}.")
+
+
 def _has_new_commits(repository: Repository, source: Repository, base: str, head: str) -> bool:
-    if git.resolve(repository.git_dir, head) is None:
-        git.run(repository.git_dir, "fetch", "--quiet", "--no-tags", str(source.git_dir), head)
+    repository.take(source, head)
     return git.run(repository.git_dir, "rev-list", "--max-count=1", f"{base}..{head}") != ""
 
 
@@ -179,8 +182,12 @@ def set_state(pull: Pull, state: str) -> None:
     there = pull.head_repository and git.resolve(pull.head_repository.git_dir, f"refs/heads/{pull.head_ref_name}")
     if state == "OPEN" and not there:
         raise invalid("PullRequest", f"state cannot be changed. The {pull.head_ref_name} branch has been deleted.", "state")
+    if state == "OPEN" and pull.head_repository:
+        _refuse_second(pull.repository, pull.head_repository, pull.head_ref_name, pull.base_ref_name)
     pull.state = state
     pull.closed_at = None if state == "OPEN" else pull.repository.hub.now()
+    if there and state == "OPEN":
+        pull.repository.move_head(pull, there)
 
 
 def follow_push(repository: Repository, before: dict[str, str]) -> None:
@@ -266,7 +273,7 @@ def merge_upstream(repository: Repository, token: Token | None, branch: str) -> 
     """Bring a fork's branch up to its parent's; (merge type, parent's branch)."""
     permit(repository, token, "write")
     parent = repository.parent
-    theirs = parent and git.resolve(parent.git_dir, f"refs/heads/{branch}")
+    theirs = git.resolve(parent.git_dir, f"refs/heads/{branch}") if parent else None
     if parent is None or theirs is None:
         raise Refused(422, f"{repository.name_with_owner} has no upstream branch {branch}")
     name, ref = f"{parent.owner.login}:{branch}", f"refs/heads/{branch}"

@@ -40,14 +40,30 @@ class Request:
     sent_pack: bool = False
 
 
+class _Listener(ThreadingHTTPServer):
+    """Remembers its connections, so that closing it ends those that a client keeps open."""
+
+    daemon_threads = False  # closing waits for every answer that is being given
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+
 class Server:
     """The server on a free port of 127.0.0.1, in threads of its own."""
 
     def __init__(self, hub: GitHub) -> None:
-        self.connections: set[socket.socket] = set()
-        handler = type("BoundHandler", (Handler,), {"hub": hub, "connections": self.connections})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = False  # close() waits for them
+        self._http = _Listener(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": hub}))
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -55,7 +71,7 @@ class Server:
     def close(self) -> None:
         self._http.shutdown()
         self._thread.join()
-        for connection in list(self.connections):
+        for connection in list(self._http.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._http.server_close()
@@ -66,14 +82,10 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 65_536
     hub: GitHub
-    connections: set[socket.socket]
-
-    def setup(self) -> None:
-        super().setup()
-        self.connections.add(self.connection)
+    seen: Request
+    url: str
 
     def finish(self) -> None:
-        self.connections.discard(self.connection)
         with contextlib.suppress(OSError):
             super().finish()
 
@@ -93,11 +105,17 @@ class Handler(BaseHTTPRequestHandler):
         self.seen = Request(self.command, self.path, kind)
         token, known = self._token()
         self.seen.user = token.user.login if token else None
-        with self._body() as body:
-            if kind == "git":
-                git_http.answer(self, token, known, unquote(place.path), place.query, body)
-            else:
-                self._answer_api(kind, token, known, body.read())
+        try:
+            with self._body() as body:
+                if kind == "git":
+                    git_http.answer(self, token, known, unquote(place.path), place.query, body)
+                else:
+                    self._answer_api(kind, token, known, body.read())
+        except ConnectionError:
+            raise
+        except Exception as bug:
+            self.hub.bugs.append(bug)
+            self.send(500, {}, {"message": f"the stand-in for GitHub has a bug: {bug!r}"})
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = answer_request
 

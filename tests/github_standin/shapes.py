@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from github_standin import git, rules
+from github_standin.errors import not_found
 from github_standin.models import LEVELS, ChangedFile, Comment, Json, Label, Pull, Token, User
 from github_standin.repository import Repository
 
@@ -61,7 +62,7 @@ def pull(url: str, one: Pull, token: Token | None, full: bool = False) -> Json:
         "title": one.title, "user": _author(url, one.author), "body": one.body or None, "created_at": one.created_at,
         "updated_at": one.updated_at, "closed_at": one.closed_at, "merged_at": one.merged_at, "draft": one.is_draft,
         "labels": [label(url, each) for each in one.labels], "assignees": [], "requested_reviewers": [], "requested_teams": [],
-        "head": _side(url, token, head and head.owner, one.head_owner, one.head_ref_name, one.head_ref_oid, head),
+        "head": _side(url, token, head.owner if head else None, one.head_owner, one.head_ref_name, one.head_ref_oid, head),
         "base": _side(url, token, base.owner, base.owner.login, one.base_ref_name, one.base_ref_oid, base),
     }  # fmt: skip
     if full:
@@ -127,7 +128,7 @@ def comparison(url: str, where: Repository, base: str, head: str) -> Json:
     behind, ahead = git.run(where.git_dir, "rev-list", "--left-right", "--count", f"{base}...{head}").split()
     common = git.run(where.git_dir, "merge-base", base, head, check=False)
     if not common:
-        raise rules.not_found()
+        raise not_found()
     words = {(False, False): "identical", (True, False): "ahead", (False, True): "behind", (True, True): "diverged"}
     shas = git.run(where.git_dir, "rev-list", "--reverse", f"{base}..{head}").split()
     files = [file(url, where, head, each) for each in git.changed_files(where.git_dir, base, head)]
