@@ -53,7 +53,11 @@ def census(hub: Path, platform: str) -> dict[str, Any]:
             heads = sum(1 for line in run("git", "ls-remote", str(hub), "refs/pull/*/head", cwd=clone).splitlines() if line)
             branches = branches_of(open_store(library.path.parent / "store.git"), str(hub))
         ranked = json.loads(run(sys.executable, "-m", "autoresearch_git", "findings", "--json", cwd=clone))
-        first = json.loads(run(sys.executable, "-m", "autoresearch_git", "findings", "show", "44", "--json", cwd=clone)) if "44" in branches else []
+        first = (
+            json.loads(run(sys.executable, "-m", "autoresearch_git", "findings", "show", "44", "--json", cwd=clone))
+            if "44" in branches
+            else []
+        )
     runs = {f.report.name: branches[f.report.name] for f in findings if f.report.kind == "pull" and f.report.name in branches}
     changed = {n: set(b.changed) for n, b in branches.items()}
     long = {n: b for n, b in branches.items() if "train.py" in changed[n] and len(b.commits) >= 5}

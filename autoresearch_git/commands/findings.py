@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def command(
         if not hubs(repository, settings):
             raise community.no_hub()
         told = community.sync(repository, settings, library, _say, community.PATIENCE, 3600.0)
+        if told.problems and not library.count_reports():
+            raise AutoresearchError("no hub could be read", "git autoresearch doctor")
         _say(f"{told.reports} reports new or changed, {told.findings} findings in them ({told.calls} calls, {told.points} points)")
     place = community.here(repository, settings, platform)
     if metric:
@@ -104,23 +106,26 @@ def _metric(library: Library, name: str) -> Metric:
 
 
 def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) -> None:
-    findings = place.library.findings("1" if everything else "metric = ?", () if everything else (place.here.metric.name,))
+    here, library = place.here, place.library
+    if everything and not platform:
+        findings = library.findings()
+    else:  # on other hardware nothing can be comparable
+        findings = library.findings("upper(platform) = upper(?)", (here.platform,))
     judged = [(finding, place.verdict(finding)) for finding in findings]
     ranked = sorted((pair for pair in judged if pair[1].comparable), key=lambda pair: _order(pair[0]))
-    others = [pair for pair in judged if not pair[1].comparable]
-    if platform and everything:
-        others = [pair for pair in others if pair[0].platform.upper() == platform.upper()]
-    listed = [*ranked, *(sorted(others, key=lambda p: (p[0].platform, p[0].key)) if everything else ())]
+    others = sorted((pair for pair in judged if not pair[1].comparable), key=lambda pair: (pair[0].platform, pair[0].key))
+    listed = [*ranked, *(others if everything else ())]
     if as_json:
         click.echo(json.dumps([shown.finding_fields(finding, verdict) for finding, verdict in listed]))
         return
-    if not place.library.hubs():
+    if not library.hubs():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
     if listed:
         shown.table(listed)
-    here = place.here
-    _say(f"{len(ranked)} of {len(judged)} findings may stand beside {here.metric.name} on {here.platform} in {here.budget:g} s"
-         + ("" if everything or not others else f"; the others: {_where(others)}; --all shows them"))  # fmt: skip
+    counts = library.platforms()
+    rest = "" if everything else f"; there are {_where(counts)}; --all shows them"
+    _say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "
+         f"in {here.budget:g} s{rest}")  # fmt: skip
 
 
 def _order(finding: Finding) -> float:
@@ -128,12 +133,10 @@ def _order(finding: Finding) -> float:
     return best if finding.metric.direction == "min" else -best
 
 
-def _where(pairs: Sequence[tuple[Finding, Comparability]]) -> str:
-    counts: dict[str, int] = {}
-    for finding, _ in pairs:
-        counts[finding.platform or "unknown hardware"] = counts.get(finding.platform or "unknown hardware", 0) + 1
+def _where(counts: Mapping[str, int]) -> str:
+    """How many there are on which hardware, the most first."""
     most = sorted(counts.items(), key=lambda pair: -pair[1])
-    return ", ".join(f"{n} {platform}" for platform, n in most[:5]) + (", …" if len(most) > 5 else "")
+    return ", ".join(f"{n} on {platform or 'unknown hardware'}" for platform, n in most[:5]) + (", …" if len(most) > 5 else "")
 
 
 # -- one finding ------------------------------------------------------------------------------------------------------

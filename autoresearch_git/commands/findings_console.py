@@ -126,10 +126,7 @@ def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:
         ("title", report.title),
         ("by", f"{report.author or '?'}, {report.state.lower() or report.kind}, {report.updated[:10]}".rstrip(", ")),
         ("at", report.url),
-        (
-            "branch",
-            f"{report.branch or '-'} at {report.head[:10] or '-'}, {finding.commits} commits from {finding.base[:10] or '-'}",
-        ),
+        ("branch", f"{report.branch or '-'} at {report.head[:10] or '-'}, {commits}"),
         ("platform", finding.platform or "not told"),
         (metric.name[:11], f"{number(finding.baseline)} → {number(finding.best)}  ({change or '-'})  {better} is better"),
         ("tried", ", ".join(f"{n} {word}" for word, n in finding.counts.items() if n and word != "baseline")),

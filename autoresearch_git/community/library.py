@@ -185,6 +185,10 @@ class Library:
         rows = self._db.execute(f"SELECT json FROM findings WHERE {where} ORDER BY id", values)
         return [_load(text) for (text,) in rows]
 
+    def platforms(self) -> dict[str, int]:
+        """platform → how many findings there are of it; empty for those that do not tell."""
+        return dict(self._db.execute("SELECT platform, count(*) FROM findings GROUP BY platform"))
+
     def named(self, wanted: str) -> list[Finding]:
         """The findings that a user names: `44`, `#44`, `owner/name#44`, a branch, or a whole key; with their claims."""
         word = wanted.strip()

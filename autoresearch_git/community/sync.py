@@ -184,7 +184,8 @@ class Syncer:
     def _evidence(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
         books = {r.name: book for r in reports if r.kind == "notebook" and (book := self._notebook(hub, r))}
         heads = {r.key: books[r.name].head if r.name in books else r.head for r in reports}
-        heads = {key: sha for key, sha in heads.items() if sha and self.store.resolve(sha)}
+        there = self.store.blobs(sha for sha in heads.values() if sha)
+        heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
         branches = read_branches(self.store, heads.values(), default, self.editable)
         tables = self._tables(branches.values())
         budgets = self._budgets(branches.values())

@@ -27,7 +27,11 @@ KNOBS = (
     ("WINDOW_PATTERN", '"SSSL"', '"SSSSL"', "more short windows"),
     ("WEIGHT_DECAY", "0.2", "0.1", "less weight decay"),
 )
-TRAIN = "".join(f"{name} = {value}\n" for name, value, _, _ in KNOBS) + 'print("val_bpb:", 0.9979)\n'
+TRAIN = (
+    "from prepare import evaluate_bpb\n"
+    + "".join(f"{name} = {value}\n" for name, value, _, _ in KNOBS)
+    + 'print("val_bpb:", 0.9979)\n'
+)
 FILES: dict[str, git.Content] = {
     "train.py": TRAIN,
     "prepare.py": "TIME_BUDGET = 300\n\n\ndef evaluate_bpb(model):\n    return model\n",
