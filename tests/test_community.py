@@ -490,6 +490,40 @@ def test_a_session_tries_what_held_elsewhere_first_and_says_which(inspired: Worl
     assert "found in    ada/toy#1" in inspired.ok("show", "1")
 
 
+def test_what_failed_on_the_same_hardware_is_not_tried_again(github: GitHub, inspired: World) -> None:
+    inspired.ok("start", "--tag", "t", "--experiments", "12")
+    tried = [str(row["description"]) for row in inspired.experiments("t")]
+    assert not any(text.endswith("→ 4") for text in tried)
+    inspired.ok("start", "--tag", "u", "--experiments", "12", "--no-inspiration")
+    assert any(str(row["description"]).endswith("→ 4") for row in inspired.experiments("u"))
+
+
+def test_a_published_session_is_one_finding_with_every_experiment(github: GitHub, inspired: World, tmp_path: Path) -> None:
+    """A notebook pushed to the hub is read as such; the pull request of the same session takes its place."""
+    inspired.ok("start", "--tag", "t", "--experiments", "3", "--no-inspiration")
+    hub = github.find("ada", "toy")
+    assert hub
+    hub.import_from(inspired.root / ".git", ["+refs/autoresearch/*:refs/autoresearch/*", "+refs/heads/exp/*:refs/heads/exp/*"])
+    other = World(tmp_path / "other")
+    inspired.git("clone", "-q", f"{github.url}/ada/toy.git", str(other.root))
+    other.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    other.ok("findings", "--sync")
+    found = _findings(other, "--all")
+    book = found["ada/toy@cpu/t"]
+    assert (book["source"], book["platform"], book["budget_seconds"]) == ("notebook", "cpu", 300.0)
+    assert book["comparable"], book["reasons"]
+    assert sum(book["experiments"].values()) == 3
+    assert "ada/toy@exp/cpu/t" not in found  # its branch says nothing more
+    head = inspired.git("rev-parse", "exp/cpu/t")
+    hub.pull(head, "our session", _record(session="cpu/t", head=head), head_name="exp/cpu/t", author="ada")
+    other.ok("findings", "--sync")
+    (told,) = [f for f in _findings(other, "--all").values() if f["platform"] == "cpu" and f["branch"] == "exp/cpu/t"]
+    assert (told["source"], told["title"], told["experiments"]) == ("notebook", "our session", book["experiments"])
+    assert "ada/toy@cpu/t" not in _findings(other, "--all")
+    inspired.ok("findings", "--sync")
+    assert "ada/toy@cpu/t" not in _findings(inspired, "--all")  # our own notebook is no finding of ours
+
+
 def test_no_inspiration_reads_nothing(github: GitHub, inspired: World) -> None:
     ran = inspired.run("start", "--tag", "t", "--experiments", "1", "--no-inspiration")
     assert ran.code == 0

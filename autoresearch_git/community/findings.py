@@ -316,7 +316,7 @@ def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> str:
     """The hardware class: from the record or notebook, the branch's name, or the one device that the text speaks of."""
     report = evidence.report
     if evidence.notebook:
-        return evidence.notebook.session.platform
+        return one_line(evidence.notebook.session.platform, 40)
     if told.session.count("/") == 1:
         return told.session.partition("/")[0]
     name = report.name if report.kind in ("branch", "notebook") else ""

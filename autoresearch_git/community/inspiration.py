@@ -38,7 +38,8 @@ class Idea:
     kept: int
     times: int
     platforms: tuple[str, ...]
-    here: int  # how many of the times were on our hardware class
+    here: int  # how many of the times were on our hardware class,
+    kept_here: int  # and how many of those were kept
     reports: tuple[str, ...]  # findings, with the commit where there is one
     quote: str
 
@@ -69,7 +70,7 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], tri
     """What the library holds for a researcher at this place. `tried_here` are descriptions of experiments done here before."""
     replications = library.replications()
     verdicts: dict[str, tuple[Finding, Comparability]] = {}
-    grouped: dict[tuple[str, str], list[tuple[Claim, Finding]]] = {}
+    grouped: dict[tuple[str, str], dict[object, tuple[Claim, Finding]]] = {}
     for hit in library.hits("f.metric = ?", (here.metric.name,)):
         finding = hit.finding
         if finding.key not in verdicts:
@@ -78,26 +79,28 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], tri
             continue
         placed = _placed(hit.claim.changes[0], constants)
         if placed:
-            grouped.setdefault(placed, []).append((hit.claim, finding))
-    ideas = [_idea(name, source, found, here) for (name, source), found in grouped.items()]
+            same = hit.claim.sha or (hit.claim.description, hit.claim.value)  # one session may be told in several reports
+            grouped.setdefault(placed, {}).setdefault(same, (hit.claim, finding))
+    ideas = [_idea(name, source, list(found.values()), here) for (name, source), found in grouped.items()]
     done = [c for text in tried_here for c in changes.in_words(text)]
-    fresh = [
-        i
-        for i in ideas
-        if i.kept and i.worth > 0 and not any(c.key == changes.key(i.name) and same_value(c.new, i.source) for c in done)
-    ]
+    dead_ends = tuple(sorted((i for i in ideas if i.here and not i.kept_here), key=lambda i: i.name))
+    fresh = [i for i in ideas if i.kept and i.worth > 0 and i not in dead_ends and not _among(i, done)]
     suggestions = tuple(sorted(fresh, key=lambda i: (-(i.here > 0), -i.worth, i.name)))
-    dead_ends = tuple(sorted((i for i in ideas if i.here and not i.kept and i.times), key=lambda i: i.name))
     inspiration = Inspiration(suggestions, dead_ends, tuple(sorted(verdicts)))
     stacks = [(f, v) for f, v in verdicts.values() if v.comparable]
     text = _digest(inspiration, stacks, here)
     return Inspiration(suggestions, dead_ends, inspiration.read, text)
 
 
+def _among(idea: Idea, done: Sequence[Change]) -> bool:
+    return any(change.key == changes.key(idea.name) and same_value(change.new, idea.source) for change in done)
+
+
 def _idea(name: str, source: str, found: Sequence[tuple[Claim, Finding]], here: Here) -> Idea:
     judged = [(c, f) for c, f in found if c.status in ("keep", "discard", "crash")]
     gains = [gain for c, f in judged if (gain := _relative_gain(c, f)) is not None]
     kept = [c for c, _ in judged if c.status == "keep"]
+    ours = [c for c, f in judged if f.platform and f.platform.upper() == here.platform.upper()]
     best = max(judged, key=lambda pair: _relative_gain(*pair) or -math.inf, default=found[0])
     return Idea(
         name=name,
@@ -106,7 +109,8 @@ def _idea(name: str, source: str, found: Sequence[tuple[Claim, Finding]], here: 
         kept=len(kept),
         times=len(judged),
         platforms=tuple(sorted({f.platform or "?" for _, f in found})),
-        here=sum(f.platform.upper() == here.platform.upper() for _, f in judged if f.platform),
+        here=len(ours),
+        kept_here=sum(c.status == "keep" for c in ours),
         reports=tuple(dict.fromkeys(f"{f.key} {c.sha[:7]}".strip() for c, f in sorted(found, key=lambda pair: pair != best))),
         quote=one_line(best[0].description, 120),
     )

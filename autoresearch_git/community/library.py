@@ -112,10 +112,6 @@ class Library:
         """name → head of the reports of one kind."""
         return dict(self._db.execute("SELECT name, head FROM reports WHERE hub = ? AND kind = ?", (hub, kind)))
 
-    def drop_report(self, key: str) -> None:
-        self._drop_findings(key)
-        self._db.execute("DELETE FROM reports WHERE key = ?", (key,))
-
     def hub_state(self, hub: str) -> dict[str, Any]:
         """What the last sync of a hub remembered: its watermark, open cursors, default branch."""
         row = self._db.execute("SELECT json FROM hubs WHERE name = ?", (hub,)).fetchone()
@@ -135,7 +131,7 @@ class Library:
 
     def put_findings(self, report: Report, findings: Sequence[Finding]) -> None:
         """Replace what was found in a report."""
-        self._drop_findings(report.key)
+        self.drop_findings(report.key)
         for finding in findings:
             self._put_finding(finding)
         for replication in findings[0].record.replications if findings else ():
@@ -143,7 +139,8 @@ class Library:
             self._db.execute("INSERT INTO replications VALUES (?, ?, ?, ?)", (replication.of, report.key, report.author, text))
         self._db.execute("UPDATE reports SET parsed = 1 WHERE key = ?", (report.key,))
 
-    def _drop_findings(self, report: str) -> None:
+    def drop_findings(self, report: str) -> None:
+        """Forget what was found in a report; the report stays."""
         claims = "SELECT c.id FROM claims c JOIN findings f ON c.finding = f.id WHERE f.report = ?"
         for table, column in (("ideas", "rowid"), ("moves", "claim"), ("diff_lines", "claim"), ("claims", "id")):
             self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({claims})", (report,))

@@ -8,11 +8,12 @@ once, into a private bare store that nothing is ever checked out of.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git import constants
-from autoresearch_git.community import findings
+from autoresearch_git.community import findings, record
 from autoresearch_git.community.branches import Branch, read_branches
 from autoresearch_git.community.findings import Evidence, Finding
 from autoresearch_git.community.github import LARGEST_PAGE, Cursor, Page, Reader
@@ -168,6 +169,8 @@ class Syncer:
                 for one in evidence:
                     found = self._findings(one)
                     self.library.put_findings(one.report, found)
+                    if one.notebook and one.report.kind == "pull":  # the pull request tells the same session, and more
+                        self.library.drop_findings(f"{hub.name}@{one.notebook.session.name}")
                     count += len(found)
             if len(reports) > CHUNK:
                 self.tell(f"{hub.name}: {min(start + CHUNK, len(reports))} of {len(reports)} reports understood")
@@ -182,8 +185,9 @@ class Syncer:
             return []
 
     def _evidence(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
-        books = {r.name: book for r in reports if r.kind == "notebook" and (book := self._notebook(hub, r))}
-        heads = {r.key: books[r.name].head if r.name in books else r.head for r in reports}
+        refs = self.store.refs_below(_below(hub))
+        books = {r.key: book for r in reports if (book := self._notebook(hub, r, refs))}
+        heads = {r.key: books[r.key].head if r.kind == "notebook" and r.key in books else r.head for r in reports}
         there = self.store.blobs(sha for sha in heads.values() if sha)
         heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
         branches = read_branches(self.store, heads.values(), default, self.editable)
@@ -195,17 +199,23 @@ class Syncer:
             branch = branches.get(heads.get(report.key, ""))
             texts = tables.get(branch.head, {}) if branch else {}
             budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
-            found.append(
-                Evidence(report, branch, texts, books.get(report.name) if report.kind == "notebook" else None, budget, missing)
-            )
+            found.append(Evidence(report, branch, texts, books.get(report.key), budget, missing))
         return found
 
-    def _notebook(self, hub: Hub, report: Report) -> Notebook | None:
+    def _notebook(self, hub: Hub, report: Report, refs: Mapping[str, str]) -> Notebook | None:
+        """The notebook that a report is, or that its record names: then only if the report is about the session's own commits."""
+        name = report.name if report.kind == "notebook" else _session_of(report)
+        ref = f"{_below(hub)}autoresearch/{name}"
+        if ref not in refs:
+            return None
         try:
-            return notebook.read(self.store, f"{_below(hub)}autoresearch/{report.name}")
+            book = notebook.read(self.store, ref)
         except AutoresearchError as error:
             self.tell(f"{report.key}: {error.message}")
             return None
+        branch = f"{_below(hub)}heads/{book.session.branch.removeprefix('refs/heads/')}"
+        own = report.kind == "notebook" or report.head in (refs.get(branch), book.head)
+        return book if own else None
 
     def _tables(self, branches: Iterable[Branch]) -> dict[str, dict[str, str]]:
         """head → path → text of the results files that each branch has brought."""
@@ -246,6 +256,14 @@ class Syncer:
             if row.sha
         }
         return frozenset(named - set(self.store.blobs(named)))
+
+
+def _session_of(report: Report) -> str:
+    try:
+        told = record.read(report.body)
+    except record.BrokenRecordError:
+        return ""
+    return told.session if told and re.fullmatch(r"[\w.+-]+(/[\w.+-]+)+", told.session) else ""
 
 
 def _stopped_at(page: Page, before: Cursor, known: str) -> Cursor:

@@ -122,6 +122,10 @@ def _read_measurement(metric: str, text: str) -> Measurement:
     return Measurement(fields.get(metric), fields["seed"], figures, fields.get("channel", ""), fields.get("crash", ""))
 
 
+def _told(found: Mapping[str, list[str]], key: str) -> str:
+    return one_line("".join(found.get(key, [])[:1]))
+
+
 def read_experiment(message: str) -> Experiment:
     """The experiment that a record or an experiment's commit describes, without its place in git.
 
@@ -135,12 +139,12 @@ def read_experiment(message: str) -> Experiment:
     return Experiment(
         number=number,
         status=status,
-        description=subject.removeprefix(f"{number:04d} {status}: "),
+        description=one_line(subject.removeprefix(f"{number:04d} {status}: "), len(subject)),
         value=None if value == "nan" else float(value),
         measurements=tuple(_read_measurement(metric, text) for text in found.get("Measurement", [])),
-        reason="".join(found.get("Reason", [])[:1]),
-        researcher="".join(found.get("Researcher", [])[:1]),
-        inspired_by="".join(found.get("Inspiration", [])[:1]),
+        reason=_told(found, "Reason"),
+        researcher=_told(found, "Researcher"),
+        inspired_by=_told(found, "Inspiration"),
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )
