@@ -13,8 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from autoresearch_git.repository import differences
-from autoresearch_git.repository.differences import EMPTY_TREE, PATCH_LIMIT, PATHS_LIMIT, ChangedFiles, FileChange
+from autoresearch_git.repository.differences import (
+    EMPTY_TREE,
+    PATCH_LIMIT,
+    PATHS_LIMIT,
+    ChangedFiles,
+    Comparison,
+    FileChange,
+    patches_of,
+)
 from autoresearch_git.repository.processes import READ_SECONDS, RESTARTS, GitFailed, Scanner, hexadecimal
 from autoresearch_git.repository.reading import CommitMessage, Reading
 
@@ -146,16 +153,18 @@ class BulkReading(Reading):
         """
         asked = list(pairs)
         trees = self._trees({side for pair in asked for side in pair})
-        results = [ChangedFiles() for _ in asked]
-        for pair, result in zip(asked, results, strict=True):
-            result.complete = pair[0] in trees and pair[1] in trees
-        there = [number for number, result in enumerate(results) if result.complete]
-        for number in there:
-            results[number].complete = False  # until git has told them
+        there = [number for number, pair in enumerate(asked) if pair[0] in trees and pair[1] in trees]
         resolved = [(trees[asked[number][0]], trees[asked[number][1]]) for number in there]
-        for place, changes in differences.raw(self._calls, resolved, paths, max_paths):
-            results[there[place]] = changes
+        compared = Comparison(self._calls, self._tree_sizes, resolved, paths, max_paths).results
+        results = [ChangedFiles() for _ in asked]
+        for result in results:
+            result.complete = False
+        for number, result in zip(there, compared, strict=True):
+            results[number] = result
         return results
+
+    def _tree_sizes(self, trees: list[str]) -> dict[str, int]:
+        return {tree: found.size for tree, found in self._look_up(trees).items() if found.kind == "tree"}
 
     def _trees(self, names: Iterable[str]) -> dict[str, str]:
         """Commit or tree → its tree."""
@@ -182,7 +191,7 @@ class BulkReading(Reading):
         changes = self.changed_files(pairs, paths)
         sizes = self._look_up([*{blob for files in changes for change in files.values() for blob in _sides(change)}])
         readable = [n for n, files in enumerate(changes) if files and files.complete and _small(files, sizes)]
-        for place, patch in differences.patches(self._calls, [pairs[n] for n in readable], paths, cap):
+        for place, patch in patches_of(self._calls, [pairs[n] for n in readable], paths, cap):
             yield shas[readable[place]], patch.decode("utf-8", "replace")
 
 

@@ -26,7 +26,9 @@ from autoresearch_git.repository.reading import CommitMessage
 from autoresearch_git.repository.remotes import Remote
 
 TREE_LIMIT = 100_000  # files of one tree
+PATHS_SIZE = 1 << 25  # characters of all their paths
 REFS_LIMIT = 500_000  # refs of one remote
+ALLOC_LIMIT = "256m"  # of one allocation by git: a few bytes of a delta can stand for gigabytes
 
 _REFSPEC = re.compile(r"\+?refs/[^\s:]+:refs/[^\s:]+")
 
@@ -54,9 +56,13 @@ _SEALED = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_COUNT": "0",
     "GIT_CONFIG_PARAMETERS": "",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_GLOB_PATHSPECS": "0",
+    "GIT_NOGLOB_PATHSPECS": "0",
+    "GIT_ICASE_PATHSPECS": "0",
+    "GIT_DIFF_OPTS": "",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOC_LIMIT": "256m",  # no single object, and no chain of deltas, fills the memory
 }
 
 
@@ -73,9 +79,9 @@ class Store(BulkReading):
     """Strangers' objects. Make one with `open_store`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(Calls(path, None, environment=_SEALED))
+        super().__init__(Calls(path, None, environment={**_SEALED, "GIT_ALLOC_LIMIT": ALLOC_LIMIT}))
         self.path = path
-        self._network = Calls(path, None, NETWORK, {"GIT_ALLOC_LIMIT": "256m", "GIT_NO_REPLACE_OBJECTS": "1"})
+        self._network = Calls(path, None, NETWORK, {"GIT_ALLOC_LIMIT": ALLOC_LIMIT, "GIT_NO_REPLACE_OBJECTS": "1"})
 
     # -- the network --------------------------------------------------------------------------------------------
 
@@ -181,9 +187,11 @@ class Store(BulkReading):
     def tree(self, commit: str) -> dict[str, tuple[str, str]]:
         """path → (mode, blob sha) of every file of the commit's tree. Raises AutoresearchError above 100,000 files."""
         found: dict[str, tuple[str, str]] = {}
+        size = 0
         for path, mode, sha in self._entries(commit, "-r"):
             found[path] = (mode, sha)
-            if len(found) > TREE_LIMIT:
+            size += len(path)
+            if len(found) > TREE_LIMIT or size > PATHS_SIZE:
                 raise AutoresearchError(f"commit {commit[:12]} holds more than {TREE_LIMIT:,} files", "leave it out")
         return found
 
