@@ -28,6 +28,9 @@ COMMANDS = {
         "start": "research on a fresh branch, or go on with --resume",
         "stop": "end a running session in good order",
     },
+    "Community": {
+        "findings": "what others found, ranked where it may be compared",
+    },
     "Look": {
         "status": "sessions, and what is running now",
         "log": "every experiment of a session",

@@ -3,6 +3,9 @@
 An option on the command line wins over `AUTORESEARCH_*`, that over `git config autoresearch.*`, that over
 `.autoresearch.toml` or `[tool.autoresearch]` in pyproject.toml, that over the default. A key that nobody knows is an
 error: a typing mistake in a budget must not cost a night.
+
+The two files come with a clone, so they are a stranger's text: they may not say where a token goes, and a hub that they
+name is marked (`Setting.tracked`).
 """
 
 from __future__ import annotations
@@ -93,6 +96,25 @@ def _text(text: str) -> str:
     return text.strip()
 
 
+def _yes_no(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in ("yes", "true", "on", "1", "no", "false", "off", "0"):
+        raise ValueError("yes or no")
+    return word in ("yes", "true", "on", "1")
+
+
+def _hubs(text: str) -> tuple[str, ...]:
+    words = (word.strip(" \t") for word in re.split(r"\n" if "\n" in text else r"[,\s]+", text))
+    return tuple(word for word in words if word)
+
+
+def _api_root(text: str) -> str:
+    root = text.strip().rstrip("/")
+    if root and not re.fullmatch(r"https?://(\w[\w.-]*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[\w.~-]+)*", root, re.ASCII):
+        raise ValueError("the root of a GitHub API such as https://github.example.com/api/v3")
+    return root
+
+
 def _command(text: str) -> str:
     if not text.strip() or "\n" in text:
         raise ValueError("a command on one line")
@@ -127,15 +149,23 @@ KEYS = (
     Key("seed", "42", _count(0), "seed of the first run, told to it in AUTORESEARCH_SEED"),
     Key("platform", "", lambda text: _branch_part(text) if text else "", "hardware class in the branch name; empty: detected"),
     Key("branch-prefix", "exp", _branch_part, "branches are <prefix>/<platform>/<tag>"),
+    Key("hub", "", _hubs, "repositories whose findings are read: owner/name, host/owner/name, a git URL or a path; "
+        "empty: origin, and what it is a fork of"),
+    Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
+    Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
+_URLS = {"hub", "api-url"}
 
 
 @dataclass(frozen=True)
 class Setting:
+    """`tracked`: a file of the repository says so, which a stranger may have written."""
+
     key: Key
     text: str
     source: str
+    tracked: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,6 +185,9 @@ class Settings:
     seed: int
     platform: str
     branch_prefix: str
+    hub: tuple[str, ...]
+    api_url: str
+    inspiration: bool
     origin: Mapping[str, Setting]
 
 
@@ -180,8 +213,17 @@ def _from_files(repository: Repository) -> dict[str, Setting]:
             raise AutoresearchError(f"[tool.autoresearch] in {path} is no table", f"mend {path}")
         if content:
             where = f"{path} [tool.autoresearch]" if table else path
-            return {s.key.name: s for s in (_setting(str(k), _plain(v), where) for k, v in content.items())}
+            settings = [_setting(str(name), _plain(value), where) for name, value in content.items()]
+            return {s.key.name: _from_stranger(s) for s in settings}
     return {}
+
+
+def _from_stranger(setting: Setting) -> Setting:
+    """A setting from a file that came with the clone. Raises AutoresearchError where it would say where tokens go."""
+    if setting.key.name == "api-url":
+        raise AutoresearchError(f"api-url is not taken from {setting.source}: a cloned file may not say where tokens go",
+                                "take it out there, then: git config autoresearch.api-url <value>")  # fmt: skip
+    return Setting(setting.key, _one_a_line(setting), setting.source, tracked=True)
 
 
 def _read(repository: Repository, path: str) -> bytes | None:
@@ -192,14 +234,31 @@ def _read(repository: Repository, path: str) -> bytes | None:
 
 
 def _plain(value: object) -> str:
-    return "".join(f"{item}\n" for item in value) if isinstance(value, list) else str(value)
+    return "".join(f"{item}\n" for item in value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _setting(name: str, text: str, where: str) -> Setting:
     key = _BY_NAME.get(name.lower().replace("_", "-"))
     if key is None:
         raise _unknown(name, where)
-    return Setting(key, text, where)
+    return Setting(key, without_secrets(text) if key.name in _URLS else text, where)
+
+
+def _one_a_line(setting: Setting) -> str:
+    """A value of git's configuration or of TOML is one hub, whatever spaces its path has."""
+    return setting.text.rstrip("\n") + "\n" if setting.key.parse is _hubs else setting.text
+
+
+def without_secrets(text: str) -> str:
+    """URLs with `***` for the name and password in them and for a query. The user of an ssh URL is no secret."""
+    text = re.sub(r"([\w+.-]+://)([^/\s]*@|[^/\s:]*:(?!\d+(?:[/\s,]|$))\S*@)", _hide_user, text)
+    text = re.sub(r"(://[^\s?#]*)[?#]\S*", r"\1?***", text)
+    return re.sub(r"(?<![^\s,])[^\s/:@,]+:[^\s/@,]+@", "***@", text)  # user:password@host:path, as scp has it
+
+
+def _hide_user(match: re.Match[str]) -> str:
+    plain = match[1].lower() == "ssh://" and re.fullmatch(r"[\w.-]+@", match[2], re.ASCII)
+    return match[0] if plain else match[1] + "***@"
 
 
 def _from_git(repository: Repository) -> dict[str, Setting]:
@@ -209,12 +268,17 @@ def _from_git(repository: Repository) -> dict[str, Setting]:
         before = found.get(setting.key.name)
         if setting.key.parse is _paths and before and before.source == where:  # several values add up
             setting = Setting(setting.key, f"{before.text} {text}", where)
+        if setting.key.parse is _hubs:
+            earlier = before.text if before and before.source == where else ""
+            setting = Setting(setting.key, earlier + _one_a_line(setting), where)
         found[setting.key.name] = setting
     return found
 
 
 def _from_environment() -> dict[str, Setting]:
     found = {}
+    if os.environ.get("GITHUB_API_URL"):  # as GitHub Actions sets it
+        found["api-url"] = _setting("api-url", os.environ["GITHUB_API_URL"], "GITHUB_API_URL")
     for variable, text in os.environ.items():
         word = variable.removeprefix("AUTORESEARCH_")
         if variable.startswith("AUTORESEARCH_") and word not in _CONTRACT_VARIABLES:
@@ -253,5 +317,5 @@ def load_settings(repository: Repository, options: Mapping[str, object] | None =
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Setting]:
-    given = {name: value for name, value in options.items() if value is not None}
-    return {s.key.name: s for s in (_setting(name, str(value), f"--{name.replace('_', '-')}") for name, value in given.items())}
+    given = {name: _plain(value) for name, value in options.items() if value is not None and value != ()}
+    return {s.key.name: s for s in (_setting(name, text, f"--{name.replace('_', '-')}") for name, text in given.items())}

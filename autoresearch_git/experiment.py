@@ -40,12 +40,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a researcher wants to try: the new text of each editable file it changes, by path in the repository."""
+    """What a researcher wants to try: the new text of each editable file it changes, by path in the repository.
+
+    `inspired_by` names the finding that it comes from, and its commit, where it does.
+    """
 
     description: str
     files: Mapping[str, str]
     rationale: str = ""
     researcher: str = ""
+    inspired_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Experiment:
     reason: str = ""
     rationale: str = ""
     researcher: str = ""
+    inspired_by: str = ""
     harness: str = ""
     platform: Mapping[str, Figure] = field(default_factory=dict)
     parent: str = ""

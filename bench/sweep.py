@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from autoresearch_git import constants
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status, Verdict
-from autoresearch_git.research import constants
 from autoresearch_git.research.judge import first_seed, judge, judge_baseline
 from autoresearch_git.research.noise import measured_noise
 from autoresearch_git.research.researchers import NoProposal, View

@@ -37,6 +37,19 @@ def options(command: click.Command, context: click.Context) -> list[str]:
     return rows
 
 
+def about(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    """A command, and the commands below it."""
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join(command.collect_usage_pieces(context))
+    out = [f'.SS "{roff(context.command_path)} {roff(usage)}"', roff(inspect.cleandoc(command.help or ""))]
+    out += options(command, context)
+    out += [".PP", roff((command.epilog or "").replace("\b\n", ""))]
+    for below in command.list_commands(context) if isinstance(command, click.Group) else ():
+        found = command.get_command(context, below)  # type: ignore[attr-defined]
+        out += about(found, context, below) if found else []
+    return out
+
+
 def page() -> str:
     top = click.Context(cli, info_name="git autoresearch")
     out = [
@@ -54,11 +67,7 @@ def page() -> str:
         for name in names:
             command = cli.get_command(top, name)
             assert command
-            context = click.Context(command, info_name=name, parent=top)
-            usage = " ".join(command.collect_usage_pieces(context))
-            out += [f'.SS "git autoresearch {roff(name)} {roff(usage)}"', roff(inspect.cleandoc(command.help or ""))]
-            out += options(command, context)
-            out += [".PP", roff(command.epilog or "")]
+            out += about(command, top, name)
     out.append(".SH SETTINGS")
     out.append(roff("Each by --option, AUTORESEARCH_NAME, git config autoresearch.NAME, .autoresearch.toml, in this order."))
     for key in KEYS:

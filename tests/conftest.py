@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from github_standin import GitHub
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -31,7 +35,7 @@ def hermetic_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for name in list(os.environ):
-        if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "ANTHROPIC_")):
+        if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "GH_", "ANTHROPIC_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -136,3 +140,12 @@ def toy(empty: World) -> World:
     empty.commit({"solver.py": SOLVER, "bench.py": BENCH, "README.md": "toy\n", ".gitignore": "__pycache__/\n"})
     empty.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
     return empty
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitHub]:
+    """A GitHub of this test's own, on 127.0.0.1."""
+    from github_standin import GitHub
+
+    with GitHub(tmp_path / "github") as hub:
+        yield hub

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_help_groups_the_commands_and_shows_examples(empty: World) -> None:
 def test_every_command_has_help_with_an_example(name: str, empty: World) -> None:
     out = empty.ok(name, "-h")
     assert f"Usage: git autoresearch {name}" in out
-    assert f"Example:  git autoresearch {name}" in out or "Example:  git config" in out
+    assert re.search(rf"Examples?:\s+git (autoresearch {name}|config)", out)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,6 @@ def test_doctor_says_what_is_missing(toy: World) -> None:
 
 
 def test_doctor_never_prints_a_token(toy: World) -> None:
-    ran = toy.run("doctor", env={"GITHUB_TOKEN": "ghp_" + "s" * 36})
-    assert "GITHUB_TOKEN is set" in ran.out
+    ran = toy.run("doctor", env={"ANTHROPIC_API_KEY": "sk-ant-" + "s" * 36})
+    assert "ANTHROPIC_API_KEY is set" in ran.out
     assert "ssss" not in ran.out + ran.err

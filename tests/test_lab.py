@@ -110,7 +110,8 @@ def test_progress_is_read_from_a_line_drawn_over_itself() -> None:
 @pytest.mark.parametrize(
     "name",
     ["GIT_DIR", "GITHUB_TOKEN", "GH_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "MY_PASSWORD", "SSH_AUTH_SOCK", "HF_TOKEN",
-     "DEPLOY_KEY", "npm_config__auth_token", "AUTORESEARCH_METRIC"],
+     "DEPLOY_KEY", "npm_config__auth_token", "AUTORESEARCH_METRIC", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST",
+     "GH_CONFIG_DIR", "GITHUB_API_URL", "AUTORESEARCH_API_URL", "AUTORESEARCH_HUB"],
 )  # fmt: skip
 def test_secrets_and_git_variables_do_not_reach_a_run(name: str) -> None:
     assert process.scrubbed({name: "x", "PATH": "/bin"}) == {"PATH": "/bin"}
@@ -131,7 +132,8 @@ def test_what_a_run_is_told_and_what_not(toy: World) -> None:
     toy.commit({"bench.py": "import json, os\njson.dump(dict(os.environ), open(os.environ['HOME'] + '/seen', 'w'))\n"
                             "from solver import ALPHA\nprint('score:', ALPHA)\n"})  # fmt: skip
     toy.ok("start", "--tag", "t", "--experiments", "1", "--budget", "7", "--seed", "5",
-           env={"GITHUB_TOKEN": "ghp_secret", "AUTORESEARCH_JUDGE": "strict", "GIT_AUTHOR_NAME": "x"})  # fmt: skip
+           env={"GITHUB_TOKEN": "ghp_secret", "GH_ENTERPRISE_TOKEN": "ghp_secret", "GITHUB_ENTERPRISE_TOKEN": "ghp_secret",
+                "AUTORESEARCH_HUB": "https://x:ghp_secret@github.com/a/b", "AUTORESEARCH_JUDGE": "strict", "GIT_AUTHOR_NAME": "x"})  # fmt: skip
     seen = json.loads(Path(os.environ["HOME"], "seen").read_text())
     assert (seen["AUTORESEARCH_SEED"], seen["AUTORESEARCH_BUDGET"]) == ("5", "7")
     assert seen["AUTORESEARCH_RESULT"].endswith("0001-1.result.json")

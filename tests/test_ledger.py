@@ -9,7 +9,7 @@ import pytest
 from conftest import World
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status
-from autoresearch_git.ledger import results_tsv, trailers
+from autoresearch_git.ledger import results_tsv, tables, trailers
 
 DATA = Path(__file__).parent / "data"
 SESSION = Session("H100", "mar8", "a" * 40, Metric("val_bpb", "min"), "{python} train.py", ("train.py",), 300.0, 600.0)
@@ -42,23 +42,105 @@ def test_free_text_cannot_forge_a_trailer_or_a_terminal_escape(field: str) -> No
         assert "\u202e" not in message
 
 
-def test_upstreams_own_table_is_read_without_loss() -> None:
-    raw = (DATA / "pr44-results.tsv").read_text()
-    table = results_tsv.parse(raw)
-    assert table.render() == raw
-    found = results_tsv.experiments(table)
-    assert (len(found), found[0].commit, found[0].status) == (126, "baseline", Status.BASELINE)
-    assert [sum(e.status is s for e in found) for s in (Status.KEEP, Status.DISCARD, Status.CRASH)] == [22, 102, 1]
-    assert min(e.value for e in found if e.value is not None) == 0.969686
-    crash = next(e for e in found if e.status is Status.CRASH)
-    assert (crash.commit, crash.value) == ("e05a87d", None)
+# What each file says was counted by hand and written into tests/data/README.md before a program read it.
+TABLES = {
+    # file: metric, way, rows, baseline, (kept besides it, discarded, crashed), best
+    "pr44-results.tsv": ("val_bpb", "min", 126, 0.9979, (22, 102, 1), 0.969686),
+    "pr158-results.tsv": ("val_bpb", "min", 11, 0.99035, (3, 5, 2), 0.989406),
+    "pr48-results.tsv": ("val_bpb", "min", 22, 2.013867, (21, 0, 0), 1.479792),
+    "pr48-loop.tsv": ("val_bpb", "min", 71, 2.013867, (21, 49, 0), 1.479792),
+    "pr48-dojo.tsv": ("robustness_gap", "max", 28, 1.104683, (24, 3, 0), 2.157905),
+    "pr245-results.tsv": ("score", "max", 18, None, (2, 16, 0), 1.4031),
+    "pr442-all.tsv": ("val_loss", "min", 55, 3.747, (44, 10, 0), 2.489148),
+}
 
 
-@pytest.mark.parametrize("text", ["", "a\tb\n", "commit\tval_bpb\tmemory_gb\tstatus\tdescription\nx\t1\t2\tkeep\n",
-                                  "commit\tval_bpb\tmemory_gb\tstatus\tdescription\nx\t1\t2\tmaybe\td\n"])  # fmt: skip
-def test_what_is_no_table_of_upstreams_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        results_tsv.parse(text)
+def _said(text: str) -> tuple[object, ...]:
+    """What the tables in a text say, in the columns of TABLES; with a second header, of all of them together."""
+    found = results_tsv.read(text)
+    rows = [row for results in found for row in results.rows]
+    kept = [row.value for row in rows if row.status in ("baseline", "keep") and row.value is not None]
+    counts = tuple(sum(row.status == status for row in rows) for status in ("keep", "discard", "crash"))
+    baseline = next((row.value for row in rows if row.status == "baseline"), None)
+    best = (max if found[0].direction == "max" else min)(kept)
+    return found[0].metric, found[0].direction, len(rows), baseline, counts, best
+
+
+def _without_column(text: str, name: str) -> str:
+    rows = [line.split("\t") for line in text.splitlines()]
+    index = rows[0].index(name)
+    return "".join("\t".join(row[:index] + row[index + 1 :]) + "\n" for row in rows)
+
+
+VARIATIONS = {
+    "as it is": lambda text: text,
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "byte order mark": lambda text: "\ufeff" + text,
+    "no newline at the end": lambda text: text.rstrip("\n"),
+    "blank lines": lambda text: text.replace("\n", "\n\n"),
+    "header again": lambda text: "".join(line + (text.splitlines(True)[0] if i == 3 else "") for i, line in enumerate(text.splitlines(True))),
+    "header in capitals": lambda text: text.replace("commit\t", "Commit\t", 1).replace("\tstatus\t", "\tStatus\t", 1),
+    "quoted cells": lambda text: "".join("\t".join('"' + cell.replace('"', '""') + '"' for cell in line.split("\t")) + "\n" for line in text.splitlines()),
+    "status in capitals": lambda text: text.replace("\tkeep\t", "\tKEEP \t").replace("\tdiscard\t", "\tDiscarded\t"),
+    "no commit column": lambda text: _without_column(text, "commit"),
+    "bold numbers": lambda text: "".join(line if not i else "\t".join(f"**{c}**" if j == 1 else c for j, c in enumerate(line.split("\t"))) for i, line in enumerate(text.splitlines(True))),
+    "pasted into a text": lambda text: f"My results:\n\n```\n{text}```\nThanks!\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_from_the_wild_are_read(name: str, variation: str) -> None:
+    assert _said(VARIATIONS[variation]((DATA / name).read_text())) == TABLES[name]
+
+
+def test_what_cells_say_is_kept() -> None:
+    (results,) = results_tsv.read((DATA / "pr44-results.tsv").read_text())
+    first, crash = results.rows[0], next(row for row in results.rows if row.status == "crash")
+    assert (first.commit, first.sha, first.memory_gb) == ("baseline", "", 44.0)
+    assert (crash.commit, crash.sha, crash.value) == ("e05a87d", "e05a87d", None)
+    (invented,) = results_tsv.read((DATA / "pr442-all.tsv").read_text())
+    assert sum(not row.sha for row in invented.rows) == 26  # v3_c1 … v5_c10 name no commit
+
+
+@pytest.mark.parametrize(("cell", "value"), [("68.6%", 68.6), ("~1.72", 1.72), ("−0.0119", -0.0119), ("**0.98**", 0.98), ("25,169.98", 25169.98),
+                                             ("1e-3", 0.001), ("e021644", None), ("1.79F", None), ("", None), ("-", None), ("nan", None),
+                                             ("58.4%,sharpe=0.1", None), ("1e999", None)])  # fmt: skip
+def test_a_cell_is_a_number_or_it_is_not(cell: str, value: float | None) -> None:
+    assert tables.number(cell)[0] == value
+
+
+def test_a_table_with_another_header_in_the_middle_is_two_tables() -> None:
+    text = "commit\tval_bpb\tstatus\tdescription\nabcdef1\t1.5\tkeep\tbaseline\ncommit\tscore\tval_bpb\tstatus\tdescription\nabcdef2\t7\t1.4\tkeep\twider\n"
+    assert [(r.metric, [row.value for row in r.rows]) for r in results_tsv.read(text)] == [("val_bpb", [1.5]), ("val_bpb", [1.4])]
+
+
+def test_a_newline_in_the_last_cell_does_not_make_a_row() -> None:
+    text = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\nabcdef1\t1.5\t2.0\tkeep\tfirst line\nsecond line\nabcdef2\t1.4\t2.0\tkeep\tb\n"
+    assert [row.description for row in results_tsv.read(text)[0].rows] == ["first line second line", "b"]
+
+
+def test_tabs_that_became_spaces() -> None:
+    text = "commit val_bpb memory_gb status description\na1b2c3d 1.80 3.9 keep baseline\nb1b2c3d 0.000000 0.0 crash batch 4 to 8 (OOM)\n"
+    rows = results_tsv.read(text)[0].rows
+    assert [(row.value, row.status, row.description) for row in rows] == [
+        (1.8, "baseline", "baseline"),
+        (None, "crash", "batch 4 to 8 (OOM)"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "a\tb\n", "no table here, keep the status quo\n", "\t" * 100_000, "a,b,c\n" * 1000])
+def test_what_is_no_table_gives_none(text: str) -> None:
+    assert [results for results in results_tsv.read(text) if results.rows] == []
+
+
+def test_a_bomb_of_a_table_stays_small() -> None:
+    wide = (
+        "commit\tval_bpb\tstatus\tdescription" + "\tx" * 200_000 + "\n" + ("a" * 7 + "\t1.0\tkeep\td" + "\ty" * 200_000 + "\n") * 3
+    )
+    long = "commit\tval_bpb\tstatus\tdescription\n" + "abcdef1\t1.0\tkeep\td\n" * 100_000
+    assert len(results_tsv.read(wide)[0].rows[0].figures) == 0
+    assert len(results_tsv.read(long)[0].rows) == tables.MOST_ROWS - 1
 
 
 def test_log_reads_a_published_branch(empty: World, tmp_path: Path) -> None:

@@ -379,6 +379,17 @@ def test_names_that_git_does_not_allow_are_left_out(hub: Hub, store: Store, tmp_
     assert all(not fetching.valid_name(name) for name in names)
 
 
+def test_odd_names_are_told_as_one_line_of_unicode(hub: Hub, store: Store) -> None:
+    head = hub.commit("refs/heads/main", {"train.py": b"a = 1\n"})
+    for name in ("a\u2028b", "a\x85b", "\udcff"):
+        hub.point(f"refs/heads/{name}", head)
+    store.fetch(hub.remote, [HEADS])
+    names = {f"refs/hub/1/heads/{name}" for name in ("main", "a\u2028b", "a\x85b", "\\xff")}
+    assert store.refs_below("refs/hub/1/") == dict.fromkeys(names, head)
+    assert len(store.refs("refs/hub/1/")) == 4
+    assert "refs/heads/\\xff" in store.list_remote(hub.remote).skipped
+
+
 def test_names_are_judged_as_git_does() -> None:
     parts = ["a", "-x", ".a", "a.", "a..b", "a.lock", "a.lock.b", "@", "a@{b", "{", "a b", "a\\b", "a*", "a?", "a[", "a~", "a^", "a:", "",
              "é", "a\x7f", "@{", "lock", ".lock", "a.lock/b", "..", "--upload-pack=x", "$(x)", "'\"", "a/./b", "a\nb", "a\n"]  # fmt: skip
@@ -648,7 +659,7 @@ def test_an_interrupt_ends_git_too(hub: Hub, store: Store, tmp_path: Path) -> No
     hub.commit("refs/heads/main", {"train.py": b"a = 1\n"})
     with serving(tmp_path, delay=5) as web:
         program = (
-            "import signal, sys; from pathlib import Path; from autoresearch_git.repository import Remote, open_store\n"
+            "import signal, sys; from pathlib import Path; from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, open_store\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test run in the background ignores it
             "open_store(Path(sys.argv[1])).fetch(Remote(sys.argv[2]), ['+refs/heads/*:refs/hub/1/*'])"
         )
@@ -770,7 +781,7 @@ def test_a_server_that_cannot_filter_is_read_all_the_same(hub: Hub, store: Store
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from autoresearch_git.repository import Remote, open_store
+from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, open_store
 store = open_store(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 store.fetch(Remote(sys.argv[2]), ["+refs/heads/*:refs/hub/1/*"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
-from autoresearch_git.lab.trial import Progress as TrialProgress
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.research.noise import measured_noise
+
+if TYPE_CHECKING:
+    from autoresearch_git.lab.trial import Progress as TrialProgress
 
 COLOURS = {Status.KEEP: "green", Status.BASELINE: "cyan", Status.DISCARD: "bright_black", Status.CRASH: "red"}
 HEARTBEAT = 60.0  # seconds between two lines of progress where nobody watches a terminal
@@ -58,6 +58,7 @@ def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
         "record": experiment.record,
         "reason": experiment.reason,
         "researcher": experiment.researcher,
+        "inspired_by": experiment.inspired_by,
         "harness": experiment.harness,
         "platform": dict(experiment.platform),
         "measurements": [
@@ -126,6 +127,9 @@ class ConsoleReporter:
     """Tells a person what the loop does: a live bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, metric: Metric, incumbent: float | None) -> None:
+        from rich.console import Console  # only who follows a session needs it
+        from rich.progress import BarColumn, Progress, TextColumn
+
         self._metric = metric
         self._incumbent = incumbent
         self._console = Console(stderr=True, highlight=False)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import chain
 from pathlib import Path
 
 import click
 
+from autoresearch_git.community import checkup as community
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.lab.checkup import checks
+from autoresearch_git.lab import checkup as lab
 from autoresearch_git.repository import Repository, open_repository
 
 
 @click.command("doctor", epilog="Example:  git autoresearch doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(as_json: bool) -> None:
-    """Check git, Python, torch, device, data, disk, sandbox and tokens: each line is ok, or says what fixes it."""
+    """Check git, Python, torch, device, data, disk, sandbox, hubs and tokens: each line is ok, or says what fixes it."""
     repository: Repository | None = None
     settings: Settings | None = None
     try:
@@ -25,7 +27,7 @@ def command(as_json: bool) -> None:
         settings = load_settings(repository)
     except AutoresearchError as error:
         click.echo(f"note: {error.message}; what needs that is not checked", err=True)
-    found = list(checks(repository, settings))
+    found = list(chain(lab.checks(repository, settings), community.checks(repository, settings)))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(check) for check in found]))
     else:

@@ -14,7 +14,7 @@ from autoresearch_git.experiment import Experiment
 from autoresearch_git.lab import outcome, trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session, folder_of
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import open_repository
 
 LOG_LINES = 15
@@ -55,5 +55,7 @@ def _head(experiment: Experiment, metric: str) -> None:
     click.echo(f"{experiment.number:04d} {experiment.status}  {experiment.description}")
     click.echo(f"{metric:<11} {console.number(experiment.value)}")
     click.echo(f"why         {experiment.reason}")
+    if experiment.inspired_by:
+        click.echo(f"found in    {experiment.inspired_by}")
     click.echo(f"commit      {experiment.commit}")
     click.echo(f"harness     {experiment.harness}")

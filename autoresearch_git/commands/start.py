@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shlex
@@ -13,16 +14,21 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import console
+from autoresearch_git.commands import community, console
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Metric, Session
+from autoresearch_git.experiment import Figure, Metric, Session
 from autoresearch_git.lab import machine, process, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.loop import Limits, Loop
 from autoresearch_git.research.researchers import Researcher, make
+
+SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
+SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
 
 _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
 
@@ -44,10 +50,19 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
 @click.option("--direction", metavar="WAY", help="min or max.")
 @click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
+@click.option("--no-inspiration", is_flag=True, help="Do not read what others found first.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    tag: str | None, base: str | None, resume: bool, trust: bool, dry_run: bool, as_json: bool, run_: str | None, **options: Any
+    tag: str | None,
+    base: str | None,
+    resume: bool,
+    trust: bool,
+    no_inspiration: bool,
+    dry_run: bool,
+    as_json: bool,
+    run_: str | None,
+    **options: Any,
 ) -> None:
     """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
 
@@ -70,8 +85,9 @@ def command(
     stopping = _handle_signals()
     live: LiveSession | None = None
     try:
+        inspired = settings.inspiration and not no_inspiration and _read_hubs(repository, settings)
         live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
-        _research(live, researcher, settings, as_json, new=not resume, stopping=stopping)
+        _research(live, researcher, settings, inspired, as_json, new=not resume, stopping=stopping)
     except KeyboardInterrupt:
         done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
         left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
@@ -134,7 +150,36 @@ def _show_plan(repository: Repository, session: Session, settings: Settings) -> 
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
-def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_json: bool, new: bool, stopping: list[int]) -> None:
+def _say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _read_hubs(repository: Repository, settings: Settings) -> bool:
+    """Read what is new at the hubs, as far as a short while allows. Nothing of it can fail a session. False: nothing is there."""
+    try:
+        with community.read_library(repository) as library:
+            told = community.sync(repository, settings, library, _say, SYNC_PATIENCE, SYNC_SECONDS)
+            if told.reports:
+                _say(f"{told.reports} reports of others are new ({told.findings} findings)")
+            return library.count_reports() > 0
+    except AutoresearchError as error:
+        _say(f"note: the community could not be read: {error.message}")
+        return False
+
+
+def _inspire(live: LiveSession, settings: Settings, reporter: console.ConsoleReporter, facts: Mapping[str, Figure]) -> Inspiration:
+    """What the library holds for this session; said in one line."""
+    with community.read_library(live.repository) as library:
+        found = community.inspire_here(live.repository, settings, library, live.session, facts)
+    if found.read:
+        reporter.say(f"of {len(found.read)} findings of {live.session.metric.name}: {len(found.suggestions)} changes to try first, "
+                     f"{len(found.dead_ends)} dead ends")  # fmt: skip
+    return found
+
+
+def _research(
+    live: LiveSession, researcher: Researcher, settings: Settings, inspired: bool, as_json: bool, new: bool, stopping: list[int]
+) -> None:
     session, facts = live.session, machine.facts()
     _refuse_other_machine(session, facts)
     process.end_survivors(str(live.folder))
@@ -143,7 +188,8 @@ def _research(live: LiveSession, researcher: Researcher, settings: Settings, as_
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
         limits = Limits(settings.experiments, settings.hours)
-        loop = Loop(live, lab, researcher, limits, reporter, facts, lambda: bool(stopping))
+        inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: NOTHING_READ
+        loop = Loop(live, lab, researcher, limits, reporter, facts, inspire, lambda: bool(stopping))
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
         ended = loop.run()

@@ -13,7 +13,7 @@ from autoresearch_git.lab import trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.lock import holder
 from autoresearch_git.ledger.session import choose_session, folder_of, read_inflight, session_names
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
 
 

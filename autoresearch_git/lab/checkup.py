@@ -17,7 +17,6 @@ from autoresearch_git.repository import Repository
 
 LEAST_GIT = (2, 31)
 LEAST_DISK = 2  # GiB
-TOKENS = ("GITHUB_TOKEN", "GH_TOKEN", "ANTHROPIC_API_KEY")
 _TORCH = "import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())"
 
 
@@ -56,12 +55,8 @@ def checks(repository: Repository | None, settings: Settings | None) -> Iterator
                     "git config autoresearch.run '<command>'")  # fmt: skip
     yield _disk(repository.common_dir if repository else Path.cwd())
     yield _sandbox()
-    for name in TOKENS:
-        yield Check(
-            "token",
-            True,
-            f"{name} is {'set' if os.environ.get(name) else 'not set (only publishing or a model needs it)'}",
-        )
+    key = "set" if os.environ.get("ANTHROPIC_API_KEY") else "not set (only a model needs it)"
+    yield Check("model", True, f"ANTHROPIC_API_KEY is {key}")
 
 
 def _training() -> Iterator[Check]:

@@ -8,12 +8,14 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Metric
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.session import choose_session
+from autoresearch_git.plaintext import defuse
 from autoresearch_git.repository import Repository
 
 
 @dataclass(frozen=True)
 class History:
-    """`tsv` is the table as upstream writes it; `notebook` the ref it was read from, empty where there is none."""
+    """`tsv` is the table as upstream writes it, or as it was committed; `notebook` the ref it was read from, empty where there
+    is none."""
 
     name: str
     metric: Metric
@@ -46,10 +48,12 @@ def _from_table(repository: Repository, revision: str) -> History | None:
         content = repository.read_file(name, "results.tsv")
         if content is None:
             raise AutoresearchError(f"{name} has neither a notebook nor a results.tsv", f"git log --oneline {name}")
-        try:
-            table = results_tsv.parse(content.decode())
-        except (ValueError, UnicodeDecodeError) as error:
-            raise AutoresearchError(f"results.tsv at {name} cannot be read: {error}", f"git show {name}:results.tsv") from error
-        metric = Metric(table.columns[1], "min")
-        return History(name, metric, tuple(results_tsv.experiments(table)), table.render(), f"results.tsv at {name}")
+        text = content.decode(errors="replace")
+        found = [results for results in results_tsv.read(text) if results.rows]
+        if not found:
+            raise AutoresearchError(f"results.tsv at {name} has no table with a header", f"git show {name}:results.tsv")
+        longest = max(found, key=lambda results: len(results.rows))
+        metric = Metric(longest.metric or "metric", longest.direction or "min")
+        experiments = tuple(results_tsv.experiments(longest))
+        return History(name, metric, experiments, defuse(text, len(text)), f"results.tsv at {name}")
     return None

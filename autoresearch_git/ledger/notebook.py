@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoresearch_git.errors import AutoresearchError
@@ -21,11 +22,13 @@ NAMESPACE = "refs/autoresearch/"
 
 @dataclass(frozen=True)
 class Notebook:
-    """What a notebook said when it was read. `tip` is the newest record."""
+    """What a notebook said when it was read. `tip` is the newest record; `inspiration` names the findings that the session had
+    read when it was last begun or taken up."""
 
     session: Session
     experiments: tuple[Experiment, ...]
     tip: str
+    inspiration: tuple[str, ...] = ()
 
     @property
     def incumbent(self) -> Experiment | None:
@@ -55,12 +58,19 @@ def append(repository: Repository, book: Notebook, experiment: Experiment, tree:
     return dataclasses.replace(experiment, commit=commit, record=record, parent=book.head), changes
 
 
+def append_inspiration(repository: Repository, book: Notebook, findings: Sequence[str]) -> RefChange:
+    """Make the record of which findings the session has read; the returned change appends it."""
+    record = repository.commit_tree(f"{book.head}^{{tree}}", [book.tip], trailers.inspiration_message(findings))
+    return RefChange(book.session.notebook, record, book.tip)
+
+
 def read(repository: Reading, ref: str) -> Notebook:
     """The whole notebook, in one git process. Raises AutoresearchError where the chain is not one of ours."""
     records = repository.messages(ref)
     try:
         session = trailers.read_session(records[0].text)
-        return Notebook(session, tuple(_experiments(session, records[1:])), records[-1].sha)
+        read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
+        return Notebook(session, tuple(_experiments(session, records[1:])), records[-1].sha, *read_before[-1:])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise AutoresearchError(f"{ref} is not a notebook that this version reads: {error!r}", f"git log {ref}") from error
 

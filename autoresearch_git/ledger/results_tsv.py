@@ -1,27 +1,21 @@
-"""Upstream's results table, read and written.
+"""Upstream's results table, written; and any file of that kind, read.
 
-Five tab-separated columns: `commit val_bpb memory_gb status description`, the second named after the metric. Six decimals
-for the metric, one for the memory; a crash has `0.000000` and `0.0`; the baseline's status is `keep`.
+Written: five tab-separated columns, `commit val_bpb memory_gb status description`, the second named after the metric. Six
+decimals for the metric, one for the memory; a crash has `0.000000` and `0.0`; the baseline's status is `keep`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from autoresearch_git.experiment import Experiment, Metric, Status
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.ledger import tables
+from autoresearch_git.ledger.tables import Results
+from autoresearch_git.plaintext import one_line
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table as it was read: its cells are kept as they stand, so that writing it again loses nothing."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def render(self) -> str:
-        return "".join("\t".join(row) + "\n" for row in (self.columns, *self.rows))
+_LONGEST_LINE = 20_000  # characters
 
 
 def header(metric: Metric) -> str:
@@ -40,28 +34,64 @@ def render(metric: Metric, experiments: Iterable[Experiment]) -> str:
     return header(metric) + "".join(map(row, experiments))
 
 
-def parse(text: str) -> Table:
-    """A table with upstream's columns (a metric of any name in the second place). Raises ValueError where it is none."""
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
-    table = [tuple(line.split("\t")) for line in lines]
-    if not table or len(table[0]) != 5 or (table[0][0], *table[0][2:]) != ("commit", "memory_gb", "status", "description"):
-        raise ValueError("a header of upstream's five columns is missing")
-    for number, cells in enumerate(table[1:], start=2):
-        if len(cells) != 5:
-            raise ValueError(f"line {number} has {len(cells)} columns, not 5")
-        float(cells[1])
-        float(cells[2])
-        Status(cells[3])
-    return Table(table[0], tuple(table[1:]))
+def read(text: str, wanted: str = "val_bpb") -> list[Results]:
+    """The tables in a file, or pasted into a text: of any columns, with or without a byte order mark, tabs or what became
+    of them, quotes, a newline in the last cell, a header in the middle. Empty where there is none."""
+    return tables.read(_cells(text), wanted)
 
 
-def experiments(table: Table) -> list[Experiment]:
-    """The rows as experiments, numbered from the baseline (0); a row whose commit is a word keeps that word."""
+def _cells(text: str) -> Iterator[tuple[int, Sequence[str]]]:
+    """(line, cells). Lines are split as the header above them is: by tabs, commas, or runs of spaces."""
+    split: Callable[[str, int], list[str]] = _by_tabs
+    width = 0
+    before: tuple[int, list[str]] | None = None
+    for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+        line = raw[:_LONGEST_LINE]
+        found = next((s for s, least in _SPLITS if tables.is_header(s(line, 0), least)), None)
+        if found:
+            split, width = found, len(found(line, 0))
+        cells = split(line, width)
+        if before and not found and split is not _by_spaces and len(cells) == 1 and len(before[1]) >= width > 1 and line.strip():
+            before[1][-1] += " " + line  # a newline in the last cell
+            continue
+        if before:
+            yield before
+        before = (number, cells)
+    if before:
+        yield before
+
+
+def _by_tabs(line: str, _width: int) -> list[str]:
+    return _unquoted(line, "\t") if '"' in line else line.split("\t")
+
+
+def _by_commas(line: str, _width: int) -> list[str]:
+    return _unquoted(line, ",")
+
+
+def _by_spaces(line: str, width: int) -> list[str]:
+    """Tabs that became spaces: the header's words are its columns, and the last one takes the rest of the line."""
+    return line.split(None, max(0, width - 1)) if width else line.split()
+
+
+_SPLITS = ((_by_tabs, 2), (_by_commas, 3), (_by_spaces, 3))
+
+
+def _unquoted(line: str, delimiter: str) -> list[str]:
+    if not re.search(rf'(^|{delimiter})"', line) or line.count('"') % 2:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return line.split(delimiter)
+
+
+def experiments(results: Results) -> list[Experiment]:
+    """The rows as experiments, numbered from 0; a row whose commit is a word keeps that word."""
+    known = {status.value: status for status in Status}
     found = []
-    for number, (commit, value, _memory, word, description) in enumerate(table.rows):
-        status = Status(word)
-        if number == 0 and status is Status.KEEP:
-            status = Status.BASELINE
-        metric = None if status is Status.CRASH else float(value)
-        found.append(Experiment(number, status, description, metric, commit=commit))
+    for number, r in enumerate(results.rows):
+        status = known.get(r.status, Status.DISCARD)
+        reason = "" if r.status else f"its status says {r.said!r}"
+        found.append(Experiment(number, status, r.description, r.value, reason=reason, commit=r.commit))
     return found

@@ -15,7 +15,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -247,6 +247,15 @@ class LiveSession:
             with open(self.folder / "results.tsv", "a", encoding="utf-8", newline="") as table:
                 table.write(results_tsv.row(recorded))
         return recorded
+
+    def record_inspiration(self, findings: Sequence[str]) -> None:
+        """Remember which findings were read, where that is not what the notebook says already."""
+        if tuple(findings) == self.book.inspiration:
+            return
+        with uninterrupted():
+            change = notebook.append_inspiration(self.repository, self.book, findings)
+            self.repository.update_refs([change], "inspiration")
+            self.book = dataclasses.replace(self.book, tip=change.new, inspiration=tuple(findings))
 
 
 def read_inflight(folder: Path, number: int) -> Inflight | None:

@@ -10,22 +10,15 @@ import dataclasses
 import functools
 import json
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
+from autoresearch_git.plaintext import defuse, one_line
 
 PREFIX = "Autoresearch-"
 _TRAILER = re.compile(r"^(Autoresearch-[A-Za-z]+|Adopted-from): (.*)$")
 _OWN_KEYS = {"seed", "channel", "crash"}
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """Text that is safe as a commit subject and in a terminal: one line, no control or invisible characters."""
-    shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
-    words = " ".join(shown.split())
-    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
 def _json(value: object) -> str:
@@ -51,14 +44,14 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Harness", experiment.harness),
         ("Platform", _json(dict(experiment.platform))),
         ("Researcher", one_line(experiment.researcher)),
+        ("Inspiration", one_line(experiment.inspired_by)),
     ]
     return [f"{PREFIX}{key}: {value}" for key, value in rows if value]
 
 
 def _indented(text: str) -> str:
     """Free text that cannot be mistaken for a trailer, whatever it holds."""
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
-    return "\n".join(("    " + line).rstrip() for line in kept.strip().splitlines())
+    return "\n".join(("    " + line).rstrip() for line in defuse(text).strip().splitlines())
 
 
 def experiment_message(session: Session, experiment: Experiment) -> str:
@@ -83,6 +76,18 @@ def session_message(session: Session) -> str:
     fields = dataclasses.asdict(session)
     subject = f"session {session.name}: {session.metric.name} ({session.metric.direction}), {session.budget:g} s a run"
     return "\n".join([subject, "", f"{PREFIX}Record: session", f"{PREFIX}Session: {_json(fields)}"]) + "\n"
+
+
+def inspiration_message(findings: Sequence[str]) -> str:
+    """The message of the record that says which findings a session had read."""
+    subject = f"inspiration: {len(findings)} findings read"
+    return "\n".join([subject, "", f"{PREFIX}Record: inspiration", f"{PREFIX}Findings: {_json(list(findings))}"]) + "\n"
+
+
+def read_inspiration(message: str) -> tuple[str, ...]:
+    """The findings that such a record names; empty for any other record. Raises ValueError where it is damaged."""
+    found = parse(message)
+    return tuple(str(key) for key in json.loads(found["Findings"][0])) if found.get("Record") == ["inspiration"] else ()
 
 
 def parse(message: str) -> dict[str, list[str]]:
@@ -117,6 +122,10 @@ def _read_measurement(metric: str, text: str) -> Measurement:
     return Measurement(fields.get(metric), fields["seed"], figures, fields.get("channel", ""), fields.get("crash", ""))
 
 
+def _told(found: Mapping[str, list[str]], key: str) -> str:
+    return one_line("".join(found.get(key, [])[:1]))
+
+
 def read_experiment(message: str) -> Experiment:
     """The experiment that a record or an experiment's commit describes, without its place in git.
 
@@ -130,11 +139,12 @@ def read_experiment(message: str) -> Experiment:
     return Experiment(
         number=number,
         status=status,
-        description=subject.removeprefix(f"{number:04d} {status}: "),
+        description=one_line(subject.removeprefix(f"{number:04d} {status}: "), len(subject)),
         value=None if value == "nan" else float(value),
         measurements=tuple(_read_measurement(metric, text) for text in found.get("Measurement", [])),
-        reason="".join(found.get("Reason", [])[:1]),
-        researcher="".join(found.get("Researcher", [])[:1]),
+        reason=_told(found, "Reason"),
+        researcher=_told(found, "Researcher"),
+        inspired_by=_told(found, "Inspiration"),
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )

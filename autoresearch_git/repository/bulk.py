@@ -47,9 +47,9 @@ class BulkReading(Reading):
     """Verbs that take any number of items, each in as many git processes whatever that number is."""
 
     def blobs(self, names: Iterable[str]) -> dict[str, Blob]:
-        """What there is under each name, an object's full sha or `<sha or refs/…>:<path>`. What is missing is left out.
+        """What there is under each name: an object's sha, which may be cut short, or `<sha or refs/…>:<path>`.
 
-        So is a name that git cannot be asked for: a path with a newline, or one that begins with `./`.
+        What is missing is left out. So is a name that git cannot be asked for: a path with a newline, or one that begins with `./`.
         """
         return self._look_up([name for name in dict.fromkeys(names) if _askable(name)])
 
@@ -197,7 +197,7 @@ class BulkReading(Reading):
 
 
 def _askable(name: str) -> bool:
-    if hexadecimal(name):
+    if re.fullmatch(r"[0-9a-f]{4,64}", name):
         return True
     revision, _, path = name.partition(":")
     named = hexadecimal(revision) or bool(re.fullmatch(r"refs/[^\0-\x20\x7f~^:?*\[\\]+", revision))

@@ -30,7 +30,14 @@ class Reading:
 
     def refs(self, *prefixes: str) -> list[str]:
         """Every ref below the prefixes, newest first."""
-        return self._calls.run("for_each_ref", "--sort=-committerdate", "--format=%(refname)", *prefixes).splitlines()
+        rows = self._calls.run("for_each_ref", "--sort=-committerdate", "--format=%(refname)", *prefixes)
+        return rows.split("\n") if rows else []  # git allows what else Python takes for the end of a line
+
+    def refs_below(self, prefix: str) -> dict[str, str]:
+        """name → object of every ref below `prefix`, which ends with a slash; bytes that are no UTF-8 read as `\\xff`."""
+        text = self._calls.run("for_each_ref", "--format=%(objectname) %(refname)", prefix)
+        rows = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").split("\n")
+        return {name: sha for sha, _, name in (row.partition(" ") for row in rows if row)}
 
     def ref_target(self, name: str) -> str | None:
         return self._calls.attempt("rev_parse", "--verify", "--quiet", "--end-of-options", name)

@@ -90,6 +90,12 @@ class Repository(Reading):
         rows = self._calls.run("diff", "--name-only", "-z", "--no-ext-diff", "HEAD", "--", *paths, raw=True)
         return [path for path in rows.split("\0") if path]
 
+    def working_diff(self) -> str:
+        """The user's uncommitted changes, staged or not, without context lines; empty in a bare repository."""
+        if self.bare or self.resolve("HEAD") is None:
+            return ""
+        return self._calls.run("diff", "-U0", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", raw=True)
+
     def diff(self, old: str, new: str, *, color: bool = False) -> str:
         return self._calls.run("diff", "--no-ext-diff", "--no-textconv", f"--color={'always' if color else 'never'}", old, new)
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
-from autoresearch_git.ledger.trailers import one_line
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import judge as judging
 from autoresearch_git.research import screening
 from autoresearch_git.research.judge import MeasureAgain
@@ -47,7 +48,8 @@ class Reporter(Protocol):
 
 @dataclass
 class Loop:
-    """One start or resume of a session. `stop` is asked before each new experiment."""
+    """One start or resume of a session. `stop` is asked before each new experiment; `inspire` once, with the figures of the
+    baseline's run, for what the community found."""
 
     live: LiveSession
     lab: Lab
@@ -55,8 +57,10 @@ class Loop:
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
+    inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: NOTHING_READ
     stop: Callable[[], bool] = lambda: False
     _context: dict[str, str] | None = None
+    _inspiration: Inspiration | None = None
 
     def run(self) -> str:
         """Research until a limit; returns why it ended, in a few words. Raises AutoresearchError where it must pause."""
@@ -107,7 +111,8 @@ class Loop:
             if isinstance(ruling, Verdict):
                 return ruling, inflight
             run = len(inflight.measurements) + 1
-            self.report.running(inflight.number, run, inflight.proposal.description, ruling.reason)
+            source = f"  (found in {inflight.proposal.inspired_by})" if inflight.proposal.inspired_by and run == 1 else ""
+            self.report.running(inflight.number, run, inflight.proposal.description + source, ruling.reason)
             measurement = self.lab.measure(
                 inflight.number, run, self.live.book.head, inflight.proposal.files, ruling.seed,
                 self._budget_in_steps(inflight), self.report.progress,
@@ -129,6 +134,7 @@ class Loop:
             reason=verdict.reason,
             rationale=inflight.proposal.rationale,
             researcher=inflight.proposal.researcher,
+            inspired_by=inflight.proposal.inspired_by,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )
@@ -201,7 +207,13 @@ class Loop:
             read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
             self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
-        return View(book.session, book.experiments, files, self._context, facts, measured_noise(book.experiments))
+        if self._inspiration is None:
+            self._inspiration = self.inspire(facts)
+            if self._inspiration.read:
+                self.live.record_inspiration(self._inspiration.read)
+                book = self.live.book
+        noise = measured_noise(book.experiments)
+        return View(book.session, book.experiments, files, self._context, facts, noise, self._inspiration)
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():

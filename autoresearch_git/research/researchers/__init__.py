@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Proposal, Session
 from autoresearch_git.research.noise import Noise
@@ -17,7 +18,7 @@ from autoresearch_git.research.noise import Noise
 @dataclass(frozen=True)
 class View:
     """What a researcher is shown. `files` are the incumbent's editable files, `context` the harness's, by path; `facts`
-    are the figures that the baseline's run reported."""
+    are the figures that the baseline's run reported; `inspiration` is what the community found."""
 
     session: Session
     experiments: tuple[Experiment, ...]
@@ -25,6 +26,7 @@ class View:
     context: Mapping[str, str]
     facts: Mapping[str, Figure]
     noise: Noise
+    inspiration: Inspiration = NOTHING_READ
 
 
 class NoProposal(Exception):

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoresearch_git import constants
+from autoresearch_git.community.inspiration import Idea
+from autoresearch_git.constants import Constant, Reading
 from autoresearch_git.experiment import Experiment, Proposal, Status
-from autoresearch_git.research import constants
-from autoresearch_git.research.constants import Constant, Reading
 from autoresearch_git.research.researchers import NoProposal, View
 
 # Constants that do not change what is learned, or that only say how the run is reported.
@@ -72,16 +73,43 @@ class Sweep:
         modules = {p.removesuffix(".py").replace("/", "."): text for p, text in view.context.items() if p.endswith(".py")}
         reading = constants.read(view.files[path], facts, modules)
         memory = remember(view.experiments)
+        for idea in view.inspiration.suggestions:  # what held elsewhere comes before what nobody tried
+            allowed = _inspired(view.files[path], reading, idea, memory, facts, modules)
+            if allowed:
+                return self._proposal(path, reading, *allowed, _evidence(idea), inspired_by=idea.reports[0])
         order = random.Random(f"{view.session.seed} {len(view.experiments)}")
         for arm in _arms(reading, memory, order):
             for step in _steps(reading, arm, memory):
-                allowed = _allowed(view.files[path], reading, step, facts, modules)
-                if allowed is None:
+                if view.inspiration.is_dead_end(arm.name, step[arm.name]):
                     continue
-                sources, text = allowed
-                changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
-                return Proposal(", ".join(changes), {path: text}, _why(arm, memory), self.name)
+                allowed = _allowed(view.files[path], reading, step, facts, modules)
+                if allowed:
+                    return self._proposal(path, reading, *allowed, _why(arm, memory))
         raise NoProposal("every constant has been tried in every direction", exhausted=True)
+
+    def _proposal(
+        self, path: str, reading: Reading, sources: Mapping[str, str], text: str, why: str, inspired_by: str = ""
+    ) -> Proposal:
+        changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
+        return Proposal(", ".join(changes), {path: text}, why, self.name, inspired_by)
+
+
+def _inspired(
+    text: str, reading: Reading, idea: Idea, memory: _Memory, facts: Mapping[str, Any], modules: Mapping[str, str]
+) -> tuple[dict[str, str], str] | None:
+    """The change that a finding suggests and its text, where it is new here and the file's own asserts allow it."""
+    constant = reading.constants.get(idea.name)
+    if constant is None or _LEFT_ALONE.search(idea.name) or "\n" in constant.source or len(constant.source) > _LONGEST:
+        return None
+    value = _value(idea.source)
+    if value is None or any(_same(value, other) for other in [*memory.tried.get(idea.name, []), constant.value]):
+        return None
+    return _allowed(text, reading, {idea.name: idea.source}, facts, modules)
+
+
+def _evidence(idea: Idea) -> str:
+    gain = f"{sum(idea.gains) / len(idea.gains):.2%} better" if idea.gains else "no number"
+    return f"Kept {idea.kept} of {idea.times} times elsewhere ({gain}; {', '.join(idea.platforms)}): {', '.join(idea.reports[:3])}."
 
 
 def remember(experiments: Sequence[Experiment]) -> _Memory:

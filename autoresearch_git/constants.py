@@ -33,7 +33,10 @@ _FUNCTIONS: dict[str, Any] = {
 }
 
 
-class _UnknownError(Exception):
+_LARGEST = 1e30  # of an operand: squares of squares would never end
+
+
+class UnknownError(Exception):
     """An expression whose value cannot be told from the text."""
 
 
@@ -58,7 +61,7 @@ class Reading:
 
 
 def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
-    """The value of a plain expression. Raises _UnknownError for everything else, and for numbers of absurd size."""
+    """The value of a plain expression. Raises UnknownError for everything else, and for numbers of absurd size."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name) and node.id in names:
@@ -70,14 +73,18 @@ def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
     try:
         return _operation(node, names)
     except (ArithmeticError, TypeError, ValueError, KeyError, IndexError) as error:
-        raise _UnknownError from error
+        raise UnknownError from error
 
 
 def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.BinOp):
         left, right = evaluate(node.left, names), evaluate(node.right, names)
+        if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
+            raise UnknownError  # "x" * 10**9 is a way to fill the memory
         if isinstance(node.op, ast.Pow) and abs(left) <= 1e6 and abs(right) <= 64:
             return left**right
+        if max(abs(left), abs(right)) > _LARGEST:
+            raise UnknownError
         return _OPERATORS[type(node.op)](left, right)
     if isinstance(node, ast.UnaryOp):
         return _OPERATORS[type(node.op)](evaluate(node.operand, names))
@@ -93,7 +100,7 @@ def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
         return evaluate(node.value, names)[evaluate(node.slice, names)]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         return _FUNCTIONS[node.func.id](*(evaluate(a, names) for a in node.args))
-    raise _UnknownError
+    raise UnknownError
 
 
 def read(text: str, facts: Mapping[str, Any], modules: Mapping[str, str] | None = None) -> Reading:
@@ -114,7 +121,7 @@ def read(text: str, facts: Mapping[str, Any], modules: Mapping[str, str] | None 
             try:
                 literal = evaluate(value, {})
                 reading.constants[name.id] = Constant(name.id, literal, data[start:end].decode(), start, end)
-            except _UnknownError:
+            except UnknownError:
                 reading.constants.pop(name.id, None)
     return reading
 
@@ -129,7 +136,7 @@ def _statements(
             if name not in facts:
                 try:
                     reading.names[name] = evaluate(node.value, reading.names)
-                except _UnknownError:
+                except UnknownError:
                     reading.names.pop(name, None)
                 yield node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
@@ -155,7 +162,7 @@ def _unpack(targets: ast.Tuple, value: ast.expr, reading: Reading, facts: Mappin
     names = [t.id if isinstance(t, ast.Name) else "" for t in targets.elts]
     try:
         values = list(evaluate(value, reading.names))
-    except (_UnknownError, TypeError):
+    except (UnknownError, TypeError):
         values = []
     for index, name in enumerate(names):
         reading.constants.pop(name, None)
@@ -168,7 +175,7 @@ def _unpack(targets: ast.Tuple, value: ast.expr, reading: Reading, facts: Mappin
 def _holds(test: ast.expr, names: Mapping[str, Any]) -> bool | None:
     try:
         return bool(evaluate(test, names))
-    except _UnknownError:
+    except UnknownError:
         return None
 
 

@@ -1,0 +1,146 @@
+"""How commands reach the community: the library and the store of this repository, its hubs, and what a number means here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch_git import constants, tokens
+from autoresearch_git.community.comparable import Here
+from autoresearch_git.community.hubs import Hub, hubs, token_for, with_parent
+from autoresearch_git.community.inspiration import Inspiration, inspire
+from autoresearch_git.community.library import Library, open_library
+from autoresearch_git.config import Settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Figure, Metric, Session
+from autoresearch_git.lab import machine
+from autoresearch_git.lab.harness import LOCK_FILES, read_harness
+from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.session import folder_of, session_names
+from autoresearch_git.repository import Repository, open_store
+
+PATIENCE = 900.0  # seconds that a sync asked for waits for a rate limit
+
+
+@dataclass
+class Told:
+    """What a sync came to, over all hubs."""
+
+    reports: int = 0
+    findings: int = 0
+    calls: int = 0
+    points: int = 0
+    problems: int = 0
+
+
+def library_path(repository: Repository) -> Path:
+    return repository.common_dir / "autoresearch" / "community" / "library.sqlite"
+
+
+def read_library(repository: Repository) -> Library:
+    return open_library(library_path(repository))
+
+
+def here(repository: Repository, settings: Settings, platform: str | None = None, base: str = "HEAD") -> Here:
+    """What a number of this repository means on this machine, or on the platform that the user names."""
+    own = settings.platform or machine.hardware_class(machine.gpu_name())
+    metric = Metric(settings.metric, settings.direction)
+    commit = repository.resolve(base)
+    if commit is None:
+        return Here(metric, platform or own, settings.budget)
+    session = Session(
+        own, "", commit, metric, settings.run, settings.editable, settings.budget, settings.timeout, prepare=settings.prepare
+    )
+    harness = read_harness(repository, session)
+    data = _data(repository, own) if platform in (None, own) else ""
+    files = {path: blob for path, blob in harness.files.items() if path not in LOCK_FILES}
+    return Here(metric, platform or own, settings.budget, files, harness.fingerprint(data), data)
+
+
+def _data(repository: Repository, platform: str) -> str:
+    """The data that the latest session of this machine was measured on, as its harness named it."""
+    for name in session_names(repository):
+        if name.startswith(f"{platform}/") and folder_of(repository, name).is_dir():
+            experiments = notebook.read(repository, notebook.NAMESPACE + name).experiments
+            if experiments:
+                return str(experiments[0].measurements[0].figures.get("data", ""))
+    return ""
+
+
+def sync(
+    repository: Repository, settings: Settings, library: Library, say: Callable[[str], None], patience: float, seconds: float
+) -> Told:
+    """Bring the library up to date with every hub. What cannot be read is said, and the rest is read."""
+    from autoresearch_git.community.sync import Syncer
+
+    store = open_store(library.path.parent / "store.git")
+    mine = {notebook.NAMESPACE + n: repository.ref_target(notebook.NAMESPACE + n) or "" for n in session_names(repository)}
+    syncer = Syncer(library, store, say, Metric(settings.metric, settings.direction), settings.editable, mine, seconds)
+    queue, told, done = hubs(repository, settings), Told(), set[str]()
+    while queue:
+        hub = queue.pop(0)
+        if hub.key in done:
+            continue
+        done.add(hub.key)
+        parent = _sync_one(repository, syncer, hub, say, patience, seconds, told)
+        if parent and not settings.hub:
+            queue.append(with_parent(hub, parent))
+    return told
+
+
+def _sync_one(
+    repository: Repository, syncer: object, hub: Hub, say: Callable[[str], None], patience: float, seconds: float, told: Told
+) -> str:
+    from autoresearch_git.community.github import Reader
+    from autoresearch_git.community.sync import Syncer
+
+    assert isinstance(syncer, Syncer)
+    if hub.note:
+        say(f"note: {hub.name}: {hub.note}")
+    token = token_for(repository, hub)
+    reader = None
+    if token and hub.api:
+        timeout = 30 if seconds > 60 else 10
+        reader = Reader(hub.api, hub.owner_name, hub.name, token.value, token.source, say, patience, timeout)
+    elif hub.api:
+        say(f"{hub.name}: {tokens.what_a_token_adds(hub.host)}")
+    outcome = syncer.sync(hub, reader, token.value if token else "")
+    for problem in outcome.problems:
+        say(f"{hub.name}: {problem}")
+    told.reports += outcome.reports
+    told.findings += outcome.findings
+    told.calls += outcome.calls
+    told.points += outcome.points
+    told.problems += len(outcome.problems)
+    return outcome.parent
+
+
+def inspire_here(
+    repository: Repository, settings: Settings, library: Library, session: Session, facts: Mapping[str, Figure]
+) -> Inspiration:
+    """What the library holds for a session on this machine, given what was tried here before. `facts` are the figures of its
+    baseline's run, which say what constants are in force."""
+    place = dataclasses.replace(here(repository, settings, base=session.base), metric=session.metric, platform=session.platform)
+    place = dataclasses.replace(place, budget=session.budget)
+    descriptions = [
+        experiment.description
+        for name in session_names(repository)
+        if name.startswith(f"{session.platform}/")
+        for experiment in notebook.read(repository, notebook.NAMESPACE + name).experiments
+    ]
+    path = next((p for p in session.editable if p.endswith(".py")), None)
+    text = (repository.read_file(session.base, path) or b"").decode(errors="replace") if path else ""
+    known = {name.upper(): value for name, value in facts.items() if isinstance(value, str)}
+    try:
+        found = constants.read(text, known).constants
+    except SyntaxError:
+        found = {}
+    return inspire(library, place, found, descriptions)
+
+
+def no_hub() -> AutoresearchError:
+    return AutoresearchError(
+        "this repository has no hub to read: no `origin`, and no setting", "git config autoresearch.hub karpathy/autoresearch"
+    )

@@ -1,0 +1,244 @@
+"""`git autoresearch findings`: what others found, and whether it may stand beside what is measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoresearch_git.commands import community
+from autoresearch_git.commands import findings_console as shown
+from autoresearch_git.community.comparable import Comparability, Here, compare
+from autoresearch_git.community.findings import Finding
+from autoresearch_git.community.hubs import hubs
+from autoresearch_git.community.library import Hit, Library, forget
+from autoresearch_git.community.record import Replication
+from autoresearch_git.community.tried import Match, of_description, of_diff, tried
+from autoresearch_git.config import load_settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric
+from autoresearch_git.ledger.tables import way
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import Repository, open_repository
+
+
+@dataclasses.dataclass
+class _Place:
+    """Where the question is asked: a repository, its library, and what numbers mean here."""
+
+    repository: Repository
+    library: Library
+    here: Here
+    replications: dict[str, list[Replication]]
+
+    def verdict(self, finding: Finding) -> Comparability:
+        return compare(finding, self.here, self.replications.get(finding.report.key, ()))
+
+
+_EXAMPLES = """Examples:
+
+\b
+  git autoresearch findings --sync              read what is new, then rank what may be compared
+  git autoresearch findings show 44             one finding in full
+  git autoresearch findings search "value embedding decay"
+  git autoresearch findings tried "WARMDOWN_RATIO 0.5 → 0.7"
+"""
+
+
+@click.group("findings", invoke_without_command=True, epilog=_EXAMPLES, subcommand_metavar="[COMMAND]")
+@click.option("--sync", "do_sync", is_flag=True, help="First read what is new at the hubs.")
+@click.option("--rebuild", is_flag=True, help="Forget the library, and read everything anew.")
+@click.option("--platform", metavar="CLASS", help="The hardware class to compare for; this machine's if not given.")
+@click.option("--metric", metavar="NAME", help="The metric to look at; the setting's if not given.")
+@click.option("--all", "everything", is_flag=True, help="Also what may not be compared, each with the reason.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def command(
+    context: click.Context, do_sync: bool, rebuild: bool, platform: str | None, metric: str | None, everything: bool, as_json: bool
+) -> None:
+    """What others found: their best results that may stand beside ours, ranked, each with its platform.
+
+    Read from the hubs (`git autoresearch config hub`): pull requests in any state, Discussions, branches and notebooks. A
+    finding is compared with numbers from here only where the evaluator, the data, the budget and the hardware class are the
+    same; --all shows the others, and why not.
+    """
+    repository = open_repository(Path.cwd())
+    settings = load_settings(repository)
+    if rebuild:
+        forget(community.library_path(repository))
+    library = community.read_library(repository)
+    context.call_on_close(library.close)
+    if do_sync or rebuild:
+        if not hubs(repository, settings):
+            raise community.no_hub()
+        told = community.sync(repository, settings, library, _say, community.PATIENCE, 3600.0)
+        if told.problems and not library.count_reports():
+            raise AutoresearchError("no hub could be read", "git autoresearch doctor")
+        _say(f"{told.reports} reports new or changed, {told.findings} findings in them ({told.calls} calls, {told.points} points)")
+    place = community.here(repository, settings, platform)
+    if metric:
+        place = dataclasses.replace(place, metric=_metric(library, metric))
+    context.obj = _Place(repository, library, place, library.replications())
+    if context.invoked_subcommand is None:
+        _list(context.obj, platform, everything, as_json)
+
+
+def _say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _metric(library: Library, name: str) -> Metric:
+    """A metric by name, with the direction that its findings have."""
+    found = library.findings("metric = ?", (name,))
+    if not found:
+        known = sorted({finding.metric.name for finding in library.findings()})
+        raise AutoresearchError(
+            f"no finding is about {name!r}", f"--metric takes: {', '.join(known[:12])}" if known else "--sync first"
+        )
+    return Metric(name, way(name) or found[0].metric.direction)
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) -> None:
+    here, library = place.here, place.library
+    if everything and not platform:
+        findings = library.findings()
+    else:  # on other hardware nothing can be comparable
+        findings = library.findings("upper(platform) = upper(?)", (here.platform,))
+    judged = [(finding, place.verdict(finding)) for finding in findings]
+    ranked = sorted((pair for pair in judged if pair[1].comparable), key=lambda pair: _order(pair[0]))
+    others = sorted((pair for pair in judged if not pair[1].comparable), key=lambda pair: (pair[0].platform, pair[0].key))
+    listed = [*ranked, *(others if everything else ())]
+    if as_json:
+        click.echo(json.dumps([shown.finding_fields(finding, verdict) for finding, verdict in listed]))
+        return
+    if not library.hubs():
+        raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
+    if listed:
+        shown.table(listed)
+    counts = library.platforms()
+    rest = "" if everything else f"; there are {_where(counts)}; --all shows them"
+    _say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "
+         f"in {here.budget:g} s{rest}")  # fmt: skip
+
+
+def _order(finding: Finding) -> float:
+    best = finding.best if finding.best is not None else 0.0
+    return best if finding.metric.direction == "min" else -best
+
+
+def _where(counts: Mapping[str, int]) -> str:
+    """How many there are on which hardware, the most first."""
+    most = sorted(counts.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{n} on {platform or 'unknown hardware'}" for platform, n in most[:5]) + (", …" if len(most) > 5 else "")
+
+
+# -- one finding ------------------------------------------------------------------------------------------------------
+
+
+@command.command("show", epilog="Example:  git autoresearch findings show 44")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, with every claim.")
+@click.pass_obj
+def show(place: _Place, name: str, as_json: bool) -> None:
+    """Tell one finding in full: its claims, commits and files, and why it may be compared or not.
+
+    NAME is a number (44), owner/name#44, or the name of a branch or notebook.
+    """
+    found = place.library.named(name)
+    hubs_named = {finding.report.hub for finding in found}
+    if not found:
+        hint = "git autoresearch findings --all lists them" if place.library.hubs() else "git autoresearch findings --sync"
+        raise AutoresearchError(f"no finding is named {name!r}", hint)
+    if len(hubs_named) > 1:
+        raise AutoresearchError(
+            f"{name} names a finding of each of {', '.join(sorted(hubs_named))}", f"git autoresearch findings show {found[0].key}"
+        )
+    if as_json:
+        click.echo(json.dumps([_everything(place, finding) for finding in found]))
+        return
+    for index, finding in enumerate(found):
+        click.echo("\n" if index else "", nl=False)
+        shown.in_full(finding, place.verdict(finding), place.replications.get(finding.report.key, ()))
+
+
+def _everything(place: _Place, finding: Finding) -> dict[str, Any]:
+    return {
+        **shown.finding_fields(finding, place.verdict(finding)),
+        "claims": [shown.claim_fields(claim) for claim in finding.claims],
+        "replications": [dataclasses.asdict(r) for r in place.replications.get(finding.report.key, ())],
+    }
+
+
+# -- ideas ------------------------------------------------------------------------------------------------------------
+
+
+@command.command("search", epilog='Example:  git autoresearch findings search "value embedding decay"')
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_obj
+def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Ideas that speak of WORDS, the closest first, each with what happened to it."""
+    hits = place.library.search(" ".join(words), limit)
+    _tell(place, [("", hit) for hit in hits], as_json)
+    if not hits and not as_json:
+        _say(
+            "nobody speaks of that"
+            if place.library.hubs()
+            else "nothing was read yet; git autoresearch findings --sync reads the hubs"
+        )
+
+
+@command.command("tried", epilog='Example:  git autoresearch findings tried "embedding LR 0.6 → 0.8"')
+@click.argument("description", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_obj
+def tried_command(place: _Place, description: tuple[str, ...], as_json: bool) -> None:
+    """Has anyone done this, on what, and with what result?
+
+    DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes are compared: the
+    constants they move, and their lines.
+    """
+    if description:
+        attempt = of_description(" ".join(description))
+    else:
+        attempt = of_diff(place.repository.working_diff())
+        if not attempt.lines:
+            raise AutoresearchError(
+                "there are no uncommitted changes to compare", 'git autoresearch findings tried "embedding LR 0.6 → 0.8"'
+            )
+    matches: list[Match] = tried(place.library, attempt)
+    _tell(place, [(match.how, match.hit) for match in matches], as_json)
+    if not as_json:
+        exact = [m for m in matches if m.how in ("the same diff", "the same change")]
+        kept = sum(m.hit.claim.status == "keep" for m in exact)
+        _say(f"{len(exact)} did exactly this, {kept} of them kept it" if exact else "nobody is known to have done exactly this")
+
+
+def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([_idea_fields(place, how, hit) for how, hit in found]))
+        return
+    for how, hit in found:
+        click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how))
+
+
+def _idea_fields(place: _Place, how: str, hit: Hit) -> dict[str, Any]:
+    verdict = place.verdict(hit.finding)
+    return {
+        **({"how": how} if how else {}),
+        **shown.claim_fields(hit.claim),
+        "finding": hit.finding.key,
+        "platform": hit.finding.platform,
+        "metric": hit.finding.metric.name,
+        "comparable": verdict.comparable,
+        "sound": verdict.sound,
+        "evidence": verdict.evidence,
+    }

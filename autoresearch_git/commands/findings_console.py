@@ -1,0 +1,161 @@
+"""How findings are shown: a table, one in full, ideas a line each, and the same for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from autoresearch_git.commands.console import delta, number
+from autoresearch_git.community.comparable import Comparability
+from autoresearch_git.community.findings import Claim, Finding
+from autoresearch_git.community.record import Replication
+from autoresearch_git.plaintext import one_line
+
+MOST_CLAIMS = 40  # shown of one finding; --json has them all
+MOST_FILES = 12
+WIDTH = 220  # of the table where nobody's terminal says how wide it is
+
+# column → its justification
+_COLUMNS = {"#": "right", "finding": "left", "platform": "left", "metric": "left", "baseline → best": "left", "kept": "right",
+            "evidence": "left", "title, or why it is not ranked": "left"}  # fmt: skip
+_READ_FROM = {
+    "text": "its text", "table": "the results table at its head", "title": "its title only", "commits": "its commits only",
+    "record": "its record block", "notebook": "its notebook",
+}  # fmt: skip
+
+
+def table(pairs: Iterable[tuple[Finding, Comparability]]) -> None:
+    """The findings, a line each; only those that may be compared have a rank."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = list(pairs)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in _COLUMNS.items():
+        shown.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True, overflow="ellipsis")
+    one_hub = len({finding.report.hub for finding, _ in listed}) == 1
+    rank = 0
+    for finding, verdict in listed:
+        rank += verdict.comparable
+        cells = (
+            str(rank) if verdict.comparable else "",
+            finding.key.removeprefix(finding.report.hub) if one_hub else finding.key,
+            finding.platform or "?",
+            finding.metric.name,
+            f"{number(finding.baseline)} → {number(finding.best)}",
+            f"{finding.counts.get('keep', 0)}/{finding.experiments}",
+            verdict.evidence,
+            finding.report.title if verdict.comparable else verdict.why_not,
+        )
+        shown.add_row(*(Text(one_line(cell)) for cell in cells))  # Text: what looks like markup is a stranger's
+    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(shown)
+
+
+def finding_fields(finding: Finding, verdict: Comparability) -> dict[str, Any]:
+    """A finding for machines, without its claims."""
+    report = finding.report
+    return {
+        "finding": finding.key,
+        "kind": report.kind,
+        "title": report.title,
+        "author": report.author,
+        "state": report.state,
+        "url": report.url,
+        "branch": report.branch,
+        "head": report.head,
+        "base": finding.base,
+        "updated": report.updated,
+        "metric": {"name": finding.metric.name, "direction": finding.metric.direction},
+        "platform": finding.platform,
+        "baseline": finding.baseline,
+        "best": finding.best,
+        "delta": finding.delta,
+        "experiments": {status: n for status, n in finding.counts.items() if status != "baseline"},
+        "budget_seconds": finding.budget,
+        "source": finding.source,
+        "comparable": verdict.comparable,
+        "evidence": verdict.evidence,
+        "reasons": [dataclasses.asdict(reason) for reason in verdict.reasons],
+        "problems": list(finding.problems),
+        "changed_files": list(finding.changed),
+    }
+
+
+def claim_fields(claim: Claim) -> dict[str, Any]:
+    """A claim for machines."""
+    return {
+        "description": claim.description,
+        "status": claim.status,
+        "value": claim.value,
+        "delta": claim.delta,
+        "commit": claim.commit,
+        "sha": claim.sha,
+        "source": claim.source,
+        "changes": [str(change) for change in claim.changes],
+    }
+
+
+def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Replication]) -> None:
+    """Everything that is known of one finding."""
+    click.echo(click.style(one_line(finding.key), bold=True))
+    for name, text in _facts(finding, verdict):
+        click.echo(f"{name:<11} {one_line(text or '-', 300)}")
+    click.echo(f"{'comparable':<11} {'yes' if verdict.comparable else 'no'}")
+    for reason in verdict.reasons:
+        click.echo(f"  {'?  ' if reason.ok is None else 'yes' if reason.ok else 'no '}  {one_line(reason.text)}")
+    for problem in finding.problems:
+        click.echo(f"{'note':<11} {one_line(problem, 300)}")
+    for again in replications:
+        click.echo(f"{'again':<11} {again.outcome} on {again.platform or '?'}: {number(again.claimed)} claimed, "
+                   f"{number(again.measured)} measured")  # fmt: skip
+    _claims(finding)
+
+
+def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:
+    report, metric = finding.report, finding.metric
+    commits = f"{finding.commits} commits from {finding.base[:10] or '-'}"
+    more = f" and {len(finding.changed) - MOST_FILES} more" if len(finding.changed) > MOST_FILES else ""
+    change = delta(metric, finding.best, finding.baseline)
+    better = "lower" if metric.direction == "min" else "higher"
+    return [
+        ("title", report.title),
+        ("by", f"{report.author or '?'}, {report.state.lower() or report.kind}, {report.updated[:10]}".rstrip(", ")),
+        ("at", report.url),
+        ("branch", f"{report.branch or '-'} at {report.head[:10] or '-'}, {commits}"),
+        ("platform", finding.platform or "not told"),
+        (metric.name[:11], f"{number(finding.baseline)} → {number(finding.best)}  ({change or '-'})  {better} is better"),
+        ("tried", ", ".join(f"{n} {word}" for word, n in finding.counts.items() if n and word != "baseline")),
+        ("read from", _READ_FROM.get(finding.source, finding.source)),
+        ("changes", ", ".join(finding.changed[:MOST_FILES]) + more),
+        ("evidence", verdict.evidence),
+    ]
+
+
+def _claims(finding: Finding) -> None:
+    """The kept ones in the order in which they were kept, then the others as far as there is room."""
+    kept = [c for c in finding.claims if c.status in ("baseline", "keep")]
+    others = [c for c in finding.claims if c.status not in ("baseline", "keep")]
+    for title, claims in (("kept", kept), ("not kept", others)):
+        if claims:
+            click.echo(f"{title}:")
+        for claim in claims[:MOST_CLAIMS]:
+            name = claim.sha[:7] or claim.commit[:9] or "-"
+            change = delta(finding.metric, claim.delta, 0.0)
+            click.echo(f"  {name:<9} {number(claim.value):>10}  {change:>10}  {claim.status:<8} {one_line(claim.description)}")
+        if len(claims) > MOST_CLAIMS:
+            click.echo(f"  … and {len(claims) - MOST_CLAIMS} more (--json has them all)")
+
+
+def idea(claim: Claim, finding: Finding, verdict: Comparability, how: str) -> str:
+    """A claim on one line: what came of it, where, and how far that can be believed."""
+    change = f"{finding.metric.name} {delta(finding.metric, claim.delta, 0.0)}" if claim.delta is not None else "no number"
+    trust = "comparable" if verdict.comparable else "other conditions" if verdict.sound else "not to be trusted"
+    evidence = verdict.evidence if verdict.evidence != "self-reported" else ""
+    place = f"{finding.platform or '?':<9} {finding.key} {claim.sha[:7]}".rstrip()
+    notes = "; ".join(filter(None, [how, trust, evidence]))
+    return f"{claim.status or '?':<8} {change:<20} {place}  {one_line(claim.description, 100)}  ({notes})"

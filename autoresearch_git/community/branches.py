@@ -1,0 +1,129 @@
+"""What git says of a report's branch: its commits beyond the hub's default branch, what each changes, and the files at its
+head. Read for any number of heads in a handful of git processes; nothing is checked out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoresearch_git.community import changes
+from autoresearch_git.community.changes import Change
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import CommitMessage, FileChange, Store
+
+MOST_COMMITS = 1_000  # of one branch, the newest
+_REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,40})")
+
+
+@dataclass(frozen=True)
+class BranchCommit:
+    """One commit. `blobs` are the editable files that it changes, path → (blob before, blob after)."""
+
+    sha: str
+    subject: str
+    body: str
+    merge: bool
+    seconds_since_epoch: int
+    changes: tuple[Change, ...] = ()
+    lines: frozenset[str] = frozenset()
+    edits: bool = False
+    reverts: str = ""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """`commits` are the oldest first; `changed` what the head has changed since `base`, by path."""
+
+    head: str
+    base: str
+    commits: tuple[BranchCommit, ...] = ()
+    changed: Mapping[str, FileChange] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, sha: str) -> BranchCommit | None:
+        """The commit that a (short) sha names, if exactly one does."""
+        found = [c for c in self.commits if c.sha.startswith(sha)] if sha else []
+        return found[0] if len(found) == 1 else None
+
+
+def read_branches(store: Store, heads: Iterable[str], default: str, editable: Sequence[str]) -> dict[str, Branch]:
+    """The branches that end at `heads`, by head. `default` is the tip of the hub's default branch, or empty."""
+    tips = sorted(set(heads))
+    exclude = [default] if default else []
+    history = store.history(tips, exclude)
+    ranks = store.ranks(default) if default else {}
+    shapes = {tip: _walk(tip, history, ranks) for tip in tips}
+    patches = dict(_patches(store, tips, exclude, editable))
+    pairs = [(base, tip) for tip, (base, _) in shapes.items() if base and tip not in ranks]
+    changed = dict(zip((tip for _, tip in pairs), store.changed_files(pairs), strict=True))
+    trees: dict[str, dict[str, tuple[str, str]]] = {}
+    branches = {}
+    for tip, (base, shas) in shapes.items():
+        commits = tuple(_commit(history[sha], patches.get(sha)) for sha in shas[-MOST_COMMITS:])
+        files = _files_at(store, tip, base, changed.get(tip), trees)
+        branches[tip] = Branch(tip, base, commits, changed.get(tip, {}), files)
+    return branches
+
+
+def _walk(tip: str, history: Mapping[str, CommitMessage], ranks: Mapping[str, int]) -> tuple[str, list[str]]:
+    """(merge base, commits oldest first) of one head: everything that it reaches in `history`; the base is the newest commit
+    of the default branch that a commit of it has as parent."""
+    if tip not in history:
+        return tip, []
+    seen: set[str] = set()
+    edge: set[str] = set()
+    order: list[str] = []
+    stack = [(tip, False)]
+    while stack:
+        sha, done = stack.pop()
+        if done:
+            order.append(sha)
+        elif sha not in seen:
+            seen.add(sha)
+            stack.append((sha, True))
+            for parent in reversed(history[sha].parents):
+                if parent in history:
+                    stack.append((parent, False))
+                else:
+                    edge.add(parent)
+    return min(edge, key=lambda sha: ranks.get(sha, len(ranks)), default=""), order
+
+
+def _patches(
+    store: Store, tips: Sequence[str], exclude: Sequence[str], editable: Sequence[str]
+) -> Iterable[tuple[str, tuple[tuple[Change, ...], frozenset[str]]]]:
+    for sha, patch in store.patches(tips, exclude, editable):
+        yield sha, (changes.in_patch(patch), changes.normal_lines(patch))
+
+
+def _commit(message: CommitMessage, patch: tuple[tuple[Change, ...], frozenset[str]] | None) -> BranchCommit:
+    subject, _, body = message.text.partition("\n")
+    reverted = _REVERTS.search(body[:4_000])
+    return BranchCommit(
+        sha=message.sha,
+        subject=one_line(subject),
+        body=body[:4_000],
+        merge=len(message.parents) > 1,
+        seconds_since_epoch=message.seconds_since_epoch,
+        changes=patch[0] if patch else (),
+        lines=frozenset(sorted(patch[1])[:40]) if patch else frozenset(),
+        edits=patch is not None,
+        reverts=reverted[1] if reverted else "",
+    )
+
+
+def _files_at(
+    store: Store, tip: str, base: str, changed: Mapping[str, FileChange] | None, trees: dict[str, dict[str, tuple[str, str]]]
+) -> dict[str, str]:
+    """path → blob of the files at a head that may be its harness: the base's, with what the branch changed."""
+    start = base or tip
+    if start not in trees:
+        trees[start] = store.tree(start)
+    files = {path: blob for path, (mode, blob) in trees[start].items() if mode.startswith("100")}
+    for path, change in (changed or {}).items():
+        if change.mode.startswith("100"):
+            files[path] = change.blob
+        else:
+            files.pop(path, None)
+    return files

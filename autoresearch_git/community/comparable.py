@@ -1,0 +1,160 @@
+"""May this number stand beside mine? A verdict on a finding, with its reasons.
+
+Five minutes on another device, with another evaluator, on other data or for another metric are another number. What cannot
+be told counts against a comparison: a ranking that guesses is worse than a short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from autoresearch_git.community.findings import Finding
+from autoresearch_git.community.record import Replication
+from autoresearch_git.experiment import Metric
+
+# Evaluators that give the same number: blobs of karpathy/autoresearch's prepare.py at 8a5c486, 777e443 and 09ebea4, which
+# differ in the number of download workers and one assert. Earlier ones are not in it: baa6515 has another validation shard,
+# dd95c16 takes its constants from another file.
+EQUIVALENT = (
+    frozenset(
+        {
+            "62d63ce26863bdf306652acc68401a5cbd479da0",
+            "62607b9af9024c2af7625b743d65b57fe86fc676",
+            "06bea9165abd3ae94ea82dd733997aec7928f40c",
+        }
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a number of this repository on this machine means. `files` are path → blob of its harness, without lock files;
+    `fingerprint` and `data` are empty where no session has run here."""
+
+    metric: Metric
+    platform: str
+    budget: float
+    files: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One aspect: `ok` is None where it cannot be told, which counts as no."""
+
+    aspect: str
+    ok: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Comparability:
+    reasons: tuple[Reason, ...]
+    evidence: str  # self-reported, reproduced ×N, contradicted
+
+    @property
+    def comparable(self) -> bool:
+        return all(reason.ok for reason in self.reasons)
+
+    @property
+    def sound(self) -> bool:
+        """Whether its differences mean something, though its absolute numbers may not stand beside ours: same metric, own
+        evaluator untouched, nothing impossible, not contradicted."""
+        return all(r.ok is not False for r in self.reasons if r.aspect in ("metric", "own evaluator", "values", "evidence"))
+
+    @property
+    def why_not(self) -> str:
+        return "; ".join(reason.text for reason in self.reasons if not reason.ok)
+
+
+def compare(finding: Finding, here: Here, replications: Iterable[Replication] = ()) -> Comparability:
+    """The verdict on a finding for this place. `replications` are those that others published of it."""
+    evidence = evidence_of(replications)
+    reasons = (
+        _metric(finding, here),
+        _untouched(finding, here),
+        _evaluator(finding, here),
+        _data(finding, here),
+        _budget(finding, here),
+        _hardware(finding, here),
+        Reason("values", not finding.doubts, "; ".join(finding.doubts) or "its values are possible"),
+        Reason("evidence", evidence != "contradicted", evidence),
+        Reason("result", finding.best is not None, "it has a result" if finding.best is not None else "it gives no number"),
+    )
+    return Comparability(reasons, evidence)
+
+
+def evidence_of(replications: Iterable[Replication]) -> str:
+    """The evidence level that replications by others give a finding."""
+    outcomes = [r.outcome for r in replications]
+    confirmed, contradicted = outcomes.count("confirmed"), outcomes.count("contradicted")
+    if contradicted and contradicted >= confirmed:
+        return "contradicted"
+    return f"reproduced ×{confirmed}" if confirmed else "self-reported"
+
+
+def _metric(finding: Finding, here: Here) -> Reason:
+    same = finding.metric == here.metric
+    told = f"{finding.metric.name} ({finding.metric.direction})"
+    return Reason(
+        "metric",
+        same,
+        f"the metric is {told}" if same else f"its metric is {told}, ours {here.metric.name} ({here.metric.direction})",
+    )
+
+
+def _untouched(finding: Finding, here: Here) -> Reason:
+    if not finding.files:
+        return Reason("own evaluator", None, "it names no commit whose evaluator could be looked at")
+    touched = [path for path in finding.changed if path in here.files]
+    return Reason(
+        "own evaluator",
+        not touched,
+        f"it changes {', '.join(touched)}, which measures" if touched else "its evaluator is untouched",
+    )
+
+
+def _evaluator(finding: Finding, here: Here) -> Reason:
+    if here.fingerprint and finding.record.harness == here.fingerprint:
+        return Reason("evaluator", True, "its harness has the same fingerprint")
+    if not here.files:
+        return Reason("evaluator", None, "this repository has no file that measures")
+    if not finding.files:
+        return Reason("evaluator", None, "its evaluator is unknown")
+    absent = [path for path in here.files if path not in finding.files]
+    other = [path for path, blob in here.files.items() if path in finding.files and not _same_blob(blob, finding.files[path])]
+    if absent or other:
+        return Reason("evaluator", False, f"its {', '.join(absent + other)} is not ours")
+    return Reason("evaluator", True, f"it has our {', '.join(sorted(here.files))}, or one that measures the same")
+
+
+def _same_blob(one: str, other: str) -> bool:
+    return one == other or any(one in group and other in group for group in EQUIVALENT)
+
+
+def _data(finding: Finding, here: Here) -> Reason:
+    told = finding.record.data
+    if told and here.data:
+        return Reason(
+            "data", told == here.data, "the same data and tokenizer" if told == here.data else "its data or tokenizer is another"
+        )
+    if told:
+        return Reason("data", None, "which data is used here is not known before a session has run")
+    same = _evaluator(finding, here).ok
+    return Reason("data", same, "the data of the same evaluator" if same else "its data is unknown")
+
+
+def _budget(finding: Finding, here: Here) -> Reason:
+    if finding.budget is None:
+        return Reason("budget", None, "it does not say how long a run trained")
+    same = finding.budget == here.budget
+    return Reason("budget", same, f"its runs train {finding.budget:g} s" + ("" if same else f", ours {here.budget:g} s"))
+
+
+def _hardware(finding: Finding, here: Here) -> Reason:
+    if not finding.platform:
+        return Reason("hardware", None, "it does not say on what hardware")
+    same = finding.platform.upper() == here.platform.upper()
+    return Reason("hardware", same, f"it ran on {finding.platform}" + ("" if same else f", we are on {here.platform}"))

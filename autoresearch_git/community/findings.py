@@ -1,0 +1,325 @@
+"""Reports become findings: what is claimed, on what evidence, and what does not add up.
+
+Sources are believed in this order: a notebook or a record block; a results table at the head; tables and logs in the
+description and the author's comments; a title such as `0.9979 → 0.9697 in 125 experiments`; the subjects of commits. The
+first that has results gives the claims, the others are held against it. Every claim keeps where it was read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoresearch_git.community import changes, prose, record
+from autoresearch_git.community.branches import Branch, BranchCommit
+from autoresearch_git.community.changes import Change
+from autoresearch_git.community.platforms import platform_of
+from autoresearch_git.community.plausible import doubts
+from autoresearch_git.community.record import Record
+from autoresearch_git.community.reports import Report
+from autoresearch_git.experiment import Metric
+from autoresearch_git.ledger import results_tsv
+from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.ledger.tables import Results, Row
+from autoresearch_git.plaintext import one_line
+
+SOURCES = ("notebook", "record", "table", "text", "title", "commits", "none")  # the most trusted first
+LEAST_COMMITS = 3  # that change an editable file, for a branch without a number to be a research run
+ANSWERS_TO_RESULTS = re.compile(r"(^|/)(results[^/]*\.tsv|\.gitignore)$|\.(tsv|md|png|log|svg)$")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that was tried. `delta` is the metric's change against the best that was kept before it (or what the author
+    says it is, where that cannot be told); `commit` is as written, `sha` the full one where it exists on the branch."""
+
+    description: str
+    status: str
+    value: float | None
+    delta: float | None
+    source: str
+    commit: str = ""
+    sha: str = ""
+    changes: tuple[Change, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one report claims of one metric. `name` tells apart the tables of one report; it is empty for the first."""
+
+    report: Report
+    source: str
+    metric: Metric
+    name: str = ""
+    platform: str = ""
+    baseline: float | None = None
+    best: float | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    problems: tuple[str, ...] = ()
+    base: str = ""
+    commits: int = 0
+    changed: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    budget: float | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.report.key}/{self.name}" if self.name else self.report.key
+
+    @property
+    def delta(self) -> float | None:
+        return None if self.best is None or self.baseline is None else self.best - self.baseline
+
+    @property
+    def experiments(self) -> int:
+        """How many were tried besides the baseline."""
+        return sum(n for status, n in self.counts.items() if status != "baseline")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was fetched for a report. `tables` are the results files at its head, path → text; `missing` are
+    the (short) shas in them that the hub has no commit of. `time_budget` is the constant of its prepare.py, in seconds."""
+
+    report: Report
+    branch: Branch | None = None
+    tables: Mapping[str, str] = field(default_factory=dict)
+    notebook: Notebook | None = None
+    time_budget: float | None = None
+    missing: frozenset[str] = frozenset()
+
+
+def read_findings(evidence: Evidence, wanted: Metric) -> list[Finding]:
+    """The findings of one report: one for each table that is no part of another, at least one for a research run."""
+    report, branch = evidence.report, evidence.branch
+    problems: list[str] = []
+    told = Record()
+    try:
+        told = record.read(report.body) or told
+    except record.BrokenRecordError as error:
+        problems.append(f"{error}; the text was read instead")
+    if told.head and report.head and told.head != report.head:
+        problems.append(f"its record speaks of {told.head[:7]}, the head is {report.head[:7]}")
+    sources = list(_sources(evidence, told, wanted))
+    if not sources:
+        headline = prose.headline(report.title) or prose.headline(report.body)
+        sources = [("title", "", _of_headline(headline, wanted))] if headline else list(_of_commits(branch, wanted))
+    best = min((SOURCES.index(kind) for kind, _, _ in sources), default=None)
+    chosen = _without_parts([s for s in sources if SOURCES.index(s[0]) == best], wanted)
+    return [
+        _finding(evidence, told, kind, where if i else "", results, wanted, problems if not i else [], where)
+        for i, (kind, where, results) in enumerate(chosen)
+    ]
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+Source = tuple[str, str, Results]  # (one of SOURCES, where exactly, what it says)
+
+
+def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Source]:
+    if evidence.notebook:
+        yield "notebook", evidence.notebook.session.notebook, _of_notebook(evidence.notebook)
+    if told.metric and (told.findings or told.best):
+        yield "record", "record", _of_record(told, told.metric)
+    for path, text in sorted(evidence.tables.items()):
+        for i, results in enumerate(results_tsv.read(text, wanted.name)):
+            if results.rows:
+                yield "table", path if i == 0 else f"{path} (table {i + 1})", results
+    report = evidence.report
+    texts = [
+        ("the description", report.body),
+        *((f"a comment by {c.author}", c.body) for c in report.comments if c.author == report.author),
+    ]
+    for where, text in texts:
+        for found in prose.pasted(text, wanted.name):
+            if any(row.value is not None or row.delta is not None for row in found.results.rows):
+                yield "text", f"{found.where} of {where}", found.results
+
+
+def _of_notebook(book: Notebook) -> Results:
+    metric = book.session.metric
+    rows = tuple(
+        Row(e.number, e.commit, e.value, str(e.status), e.description, str(e.status), e.memory_gb) for e in book.experiments
+    )
+    return Results(metric.name, metric.direction, rows)
+
+
+def _of_record(told: Record, metric: Metric) -> Results:
+    rows = [Row(i + 1, c.commit, None, c.status, c.description, c.status, delta=c.delta) for i, c in enumerate(told.findings)]
+    first = [Row(0, told.base, told.baseline.mean, "baseline", "baseline")] if told.baseline else []
+    return Results(metric.name, metric.direction, (*first, *rows))
+
+
+def _of_headline(headline: prose.Headline, wanted: Metric) -> Results:
+    name = headline.metric or wanted.name
+    way = wanted.direction if name == wanted.name else ("min" if headline.after < headline.before else "max")
+    rows = (Row(0, "", headline.before, "baseline", ""), Row(0, "", headline.after, "keep", ""))
+    return Results(name, way, rows)
+
+
+def _of_commits(branch: Branch | None, wanted: Metric) -> Iterable[Source]:
+    """Commits alone: what is still on the branch was kept, what was reverted was not; there is no number."""
+    tried = [c for c in branch.commits if c.edits and not c.merge and not c.reverts] if branch else []
+    if branch is None or len(tried) < LEAST_COMMITS:
+        return
+    gone = {c.sha for c in tried for other in branch.commits if other.reverts and c.sha.startswith(other.reverts)}
+    rows = tuple(Row(0, c.sha, None, "discard" if c.sha in gone else "keep", c.subject) for c in tried)
+    yield "commits", "the commits", Results(wanted.name, wanted.direction, rows)
+
+
+def _without_parts(sources: list[Source], wanted: Metric) -> list[Source]:
+    """The tables that are no part of another one: the wanted metric first, then the longest."""
+    ranked = sorted(sources, key=lambda s: (s[2].metric != wanted.name, -len(s[2].rows)))
+    kept: list[Source] = []
+    for source in ranked:
+        names = {row.commit for row in source[2].rows if row.sha and row.status != "baseline"}
+        whole = (k for k in kept if k[2].metric == source[2].metric)
+        if not any(names <= {row.commit for row in k[2].rows} and len(source[2].rows) <= len(k[2].rows) for k in whole):
+            kept.append(source)
+    return kept
+
+
+# -- one finding ------------------------------------------------------------------------------------------------------
+
+
+def _finding(
+    evidence: Evidence, told: Record, kind: str, name: str, results: Results, wanted: Metric, problems: Sequence[str], where: str
+) -> Finding:
+    report, branch = evidence.report, evidence.branch
+    way = results.direction or (wanted.direction if results.metric == wanted.name else "min")
+    metric = Metric(results.metric or wanted.name, way)
+    claims = tuple(_claims(results, metric, branch, where))
+    values = [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None]
+    baseline = next((c.value for c in claims if c.status == "baseline"), None)
+    best = (min if way == "min" else max)(values, default=None)
+    if kind in ("record", "notebook") and told.best:
+        best = told.best.mean
+    counts = {s: sum(c.status == s for c in claims) for s in ("baseline", "keep", "discard", "crash")}
+    counts["other"] = len(claims) - sum(counts.values())
+    if kind == "record" and told.experiments:
+        counts = {**dict.fromkeys(counts, 0), **told.experiments, "baseline": counts["baseline"]}
+    headline = prose.headline(report.title)
+    if kind == "title":
+        counts = {"other": headline.experiments or 0} if headline else {}
+        claims = ()
+    found = [*problems, *results.problems[:5], *_orphans(results, branch, evidence.missing)]
+    if (
+        headline
+        and kind not in ("title",)
+        and metric.name == wanted.name
+        and best is not None
+        and not _rounds_to(best, headline.after)
+    ):
+        found.append(f"its title says {headline.after:g}, its results say {best:g}")
+    return Finding(
+        report=report,
+        source=kind,
+        metric=metric,
+        name=name,
+        platform=_platform(evidence, told, claims),
+        baseline=baseline,
+        best=best,
+        counts=counts,
+        claims=claims,
+        problems=tuple(one_line(p) for p in found),
+        base=(branch.base if branch else "") or told.base,
+        commits=len([c for c in branch.commits if not c.merge]) if branch else 0,
+        changed=tuple(sorted(branch.changed)) if branch else (),
+        files=branch.files if branch else {},
+        record=told,
+        budget=_budget(evidence, told),
+        doubts=tuple(
+            doubts(metric, baseline, best, [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None])
+        ),
+    )
+
+
+def _claims(results: Results, metric: Metric, branch: Branch | None, where: str) -> Iterable[Claim]:
+    """The rows as claims, each against the best that was kept before it."""
+    incumbent: float | None = None
+    for row in results.rows:
+        commit = branch.find(row.sha) if branch and row.sha else None
+        delta = row.delta
+        if delta is None and row.value is not None and incumbent is not None and row.status != "baseline":
+            delta = row.value - incumbent
+        words = changes.in_words(row.description) or (changes.in_words(commit.subject) if commit else ())
+        yield Claim(
+            description=row.description or (commit.subject if commit else ""),
+            status=row.status,
+            value=row.value,
+            delta=delta,
+            source=f"{where}, line {row.line}" if row.line else where,
+            commit=row.commit,
+            sha=commit.sha if commit else (branch.base if branch and row.status == "baseline" and not row.sha else ""),
+            changes=(commit.changes if commit else ()) or words,
+            lines=tuple(sorted(commit.lines)) if commit else (),
+        )
+        if row.value is not None and row.status in ("baseline", "keep"):
+            incumbent = row.value if incumbent is None or metric.gain(row.value, incumbent) > 0 else incumbent
+
+
+def _orphans(results: Results, branch: Branch | None, missing: frozenset[str]) -> Iterable[str]:
+    """What rows and commits do not have in common."""
+    named = [row for row in results.rows if row.commit]
+    words = [row.commit for row in named if not row.sha and row.status != "baseline"]
+    if words:
+        yield f"{len(words)} of {len(named)} rows name no commit but a word ({_some(words)})"
+    if branch is None:
+        return
+    lost = [row.commit for row in named if row.sha and row.commit in missing]
+    if lost:
+        yield f"{len(lost)} of {len(named)} commits cannot be found anywhere in the hub ({_some(lost)})"
+    measured = {c.sha for row in named if (c := branch.find(row.sha))}
+    if measured:
+        for commit in _unmeasured(branch, measured):
+            yield f"commit {commit.sha[:7]} ({commit.subject}) is on the branch, but no row measures it"
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:3]) + (", …" if len(words) > 3 else "")
+
+
+def _unmeasured(branch: Branch, measured: set[str]) -> Iterable[BranchCommit]:
+    """Commits that change an editable file and have no row; what only takes back the one before it is none."""
+    before: BranchCommit | None = None
+    for commit in branch.commits:
+        if not commit.edits or commit.merge:
+            continue
+        undone = before is not None and commit.lines == _mirrored(before.lines)
+        if commit.sha not in measured and not commit.reverts and not undone:
+            yield commit
+        before = commit
+
+
+def _mirrored(lines: frozenset[str]) -> frozenset[str]:
+    return frozenset(("+" if line[0] == "-" else "-") + line[1:] for line in lines)
+
+
+def _rounds_to(value: float, told: float) -> bool:
+    digits = len(f"{told:g}".partition(".")[2])
+    return abs(value - told) <= float(10**-digits)
+
+
+def _budget(evidence: Evidence, told: Record) -> float | None:
+    if evidence.notebook:
+        return evidence.notebook.session.budget
+    return told.budget_seconds if told.budget_seconds is not None else evidence.time_budget
+
+
+def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> str:
+    """The hardware class: from the record or notebook, the branch's name, or the one device that the text speaks of."""
+    report = evidence.report
+    if evidence.notebook:
+        return one_line(evidence.notebook.session.platform, 40)
+    if told.session.count("/") == 1:
+        return told.session.partition("/")[0]
+    name = report.name if report.kind in ("branch", "notebook") else ""
+    commits = evidence.branch.commits if evidence.branch else ()
+    described = "\n".join(claim.description for claim in claims)
+    return platform_of([report.branch, name, report.title, report.body, described, *(f"{c.subject}\n{c.body}" for c in commits)])

@@ -1,0 +1,301 @@
+"""GitHub's API, read: pull requests and Discussions of a repository, newest first, a page of both in one GraphQL query.
+
+The only importer of PyGithub. Its own retries are switched off: it would re-send what must not be sent twice, and it does not
+know that a rate limit may come as HTTP 200. A page that is too heavy is asked for again at half the size; a limit is waited
+for, told to the user, as long as their patience goes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import github
+import requests
+
+from autoresearch_git import __version__
+from autoresearch_git.community.reports import LONGEST_BODY, Comment, Report
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.plaintext import one_line
+
+LARGEST_PAGE = 100
+COMMENTS = 30  # of each report, the newest
+TRIES = 5  # of one page that fails for no reason of ours
+_QUERY = """
+query ($owner: String!, $name: String!, $size: Int!, $comments: Int!,
+       $pulls: Boolean!, $pullsAfter: String, $discussions: Boolean!, $discussionsAfter: String) {
+  rateLimit { cost remaining resetAt }
+  repository(owner: $owner, name: $name) {
+    nameWithOwner
+    parent { nameWithOwner }
+    pullRequests(first: $size, after: $pullsAfter, orderBy: {field: UPDATED_AT, direction: DESC}) @include(if: $pulls) {
+      pageInfo { hasNextPage endCursor }
+      nodes {
+        number title body state isDraft url createdAt updatedAt author { login } headRefName headRefOid
+        comments(last: $comments) { nodes { author { login } body createdAt } }
+      }
+    }
+    discussions(first: $size, after: $discussionsAfter, orderBy: {field: UPDATED_AT, direction: DESC}) @include(if: $discussions) {
+      pageInfo { hasNextPage endCursor }
+      nodes {
+        number title body closed url createdAt updatedAt author { login } category { slug }
+        comments(last: $comments) { nodes { author { login } body createdAt } }
+      }
+    }
+  }
+}
+"""
+
+
+class LimitReachedError(AutoresearchError):
+    """The rate limit lasts longer than the user's patience. What was read until then is kept."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the next page begins; `done` connections are not asked for."""
+
+    pulls: str | None = None
+    discussions: str | None = None
+    pulls_done: bool = False
+    discussions_done: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.pulls_done and self.discussions_done
+
+
+@dataclass(frozen=True)
+class Page:
+    """Reports as they came, the newest first within their kind, and where the page after it begins. `parent` is the repository
+    that this one was forked from, if it was."""
+
+    reports: tuple[Report, ...]
+    next: Cursor
+    parent: str
+
+
+@dataclass
+class Reader:
+    """Reads one repository. `tell` hears of every wait; `patience` are the seconds that one may take; `calls` and `points` count
+    what was spent, also on failed pages."""
+
+    api: str
+    owner_name: str
+    hub: str
+    token: str = field(repr=False)
+    token_source: str
+    tell: Callable[[str], None]
+    patience: float
+    timeout: int = 30
+    sleep: Callable[[float], None] = time.sleep
+    calls: int = 0
+    points: int = 0
+    _size: int = LARGEST_PAGE
+
+    def __post_init__(self) -> None:
+        self._client = github.Github(
+            auth=github.Auth.Token(self.token), base_url=self.api, timeout=self.timeout, retry=None,
+            seconds_between_requests=0.0, seconds_between_writes=0.0, user_agent=f"git-autoresearch/{__version__}",
+        )  # fmt: skip
+
+    def page(self, cursor: Cursor, size: int = LARGEST_PAGE) -> Page:
+        """The page at `cursor`. Raises AutoresearchError; LimitReachedError where waiting would take too long."""
+        owner, _, name = self.owner_name.partition("/")
+        self._size = min(self._size, LARGEST_PAGE)
+        failures = 0
+        while True:
+            asked = min(size, self._size)
+            variables = {
+                "owner": owner, "name": name, "size": asked, "comments": COMMENTS,
+                "pulls": not cursor.pulls_done, "pullsAfter": cursor.pulls,
+                "discussions": not cursor.discussions_done, "discussionsAfter": cursor.discussions,
+            }  # fmt: skip
+            self.calls += 1
+            try:
+                _, answer = self._client.requester.graphql_query(_QUERY, variables)
+                return self._page(answer, cursor)
+            except (github.GithubException, requests.RequestException, json.JSONDecodeError, _UnreadableError) as error:
+                failures += 1
+                whole = self._partial(error, cursor)
+                if whole:
+                    return whole
+                self._after(error, asked, failures)
+
+    def _partial(self, error: Exception, cursor: Cursor) -> Page | None:
+        """What came with an error: a page where some items are missing is still a page."""
+        answer = getattr(error, "data", None)
+        if not isinstance(answer, dict) or _types(answer) & {"RATE_LIMITED"}:
+            return None
+        try:
+            page = self._page(answer, cursor)
+        except _UnreadableError:
+            return None
+        self.tell(f"{self.hub} sent a page with holes: {_said(answer)}; the rest of it is read")
+        return page
+
+    def _after(self, error: Exception, asked: int, failures: int) -> None:
+        """Wait or shrink so that the page can be asked for again, or raise."""
+        wait = _limit_wait(error)
+        if wait is not None:
+            self._wait(wait, failures)
+            return
+        if _too_heavy(error) and asked > 1:
+            self._size = max(1, asked // 2)
+            self.tell(f"{self.hub} could not answer for {asked} items at once; asking for {self._size}")
+            self.sleep(min(1.0, 0.1 * failures))
+            return
+        _raise_if_final(error, self)
+        if failures >= TRIES:
+            raise AutoresearchError(
+                f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept"
+            ) from error
+        self.sleep(min(8.0, 0.25 * 2**failures))
+
+    def _wait(self, seconds: float, failures: int) -> None:
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+        if seconds > self.patience or failures > 2 * TRIES:
+            raise LimitReachedError(
+                f"the rate limit of {self.hub} lasts until {until}",
+                "run git autoresearch findings --sync after that; what was read is kept",
+            )
+        self.tell(f"rate limit of {self.hub}: waiting {seconds:.0f} s, until {until}")
+        self.sleep(seconds)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _page(self, answer: Mapping[str, Any], cursor: Cursor) -> Page:
+        data = answer.get("data")
+        if not isinstance(data, dict) or not isinstance(data.get("repository"), dict):
+            raise _UnreadableError(one_line(str(_said(answer) or "no repository in the answer"), 120))
+        spent = data.get("rateLimit")
+        self.points += spent["cost"] if isinstance(spent, dict) and isinstance(spent.get("cost"), int) else 1
+        repository: dict[str, Any] = data["repository"]
+        pulls, pulls_next = self._reports(repository, "pullRequests", "pull", cursor.pulls, cursor.pulls_done)
+        talks, talks_next = self._reports(repository, "discussions", "discussion", cursor.discussions, cursor.discussions_done)
+        parent = repository.get("parent")
+        return Page(
+            (*pulls, *talks),
+            Cursor(pulls_next[0], talks_next[0], pulls_next[1], talks_next[1]),
+            str(parent["nameWithOwner"]) if isinstance(parent, dict) else "",
+        )
+
+    def _reports(
+        self, repository: Mapping[str, Any], connection: str, kind: str, after: str | None, done: bool
+    ) -> tuple[list[Report], tuple[str | None, bool]]:
+        if done:
+            return [], (after, True)
+        found = repository.get(connection)
+        if not isinstance(found, dict) or not isinstance(found.get("pageInfo"), dict):
+            raise _UnreadableError(f"no {connection} in the answer")
+        info = found["pageInfo"]
+        nodes = [n for n in found.get("nodes") or [] if isinstance(n, dict) and isinstance(n.get("number"), int)]
+        reports = [self._report(kind, node) for node in nodes]
+        return reports, (info.get("endCursor") or after, not info.get("hasNextPage"))
+
+    def _report(self, kind: str, node: Mapping[str, Any]) -> Report:
+        state = "DRAFT" if node.get("isDraft") and node.get("state") == "OPEN" else node.get("state")
+        comments = (node.get("comments") or {}).get("nodes") or []
+        head = str(node.get("headRefOid") or "")
+        return Report(
+            hub=self.hub,
+            kind=kind,
+            name=str(node["number"]),
+            title=one_line(str(node.get("title") or "")),
+            body=str(node.get("body") or "")[:LONGEST_BODY],
+            author=_login(node),
+            state=str(state or ("CLOSED" if node.get("closed") else "OPEN")),
+            url=one_line(str(node.get("url") or "")),
+            created=str(node.get("createdAt") or ""),
+            updated=str(node.get("updatedAt") or ""),
+            branch=one_line(str(node.get("headRefName") or "")),
+            head=head if re.fullmatch(r"[0-9a-f]{40}", head) else "",
+            comments=tuple(
+                Comment(_login(c), str(c.get("body") or "")[:LONGEST_BODY], str(c.get("createdAt") or "")) for c in comments if c
+            ),
+        )
+
+
+class _UnreadableError(Exception):
+    """An answer without what was asked for."""
+
+
+def _login(node: Mapping[str, Any]) -> str:
+    author = node.get("author")
+    return one_line(str(author.get("login") or ""), 60) if isinstance(author, dict) else ""
+
+
+def _errors(answer: object) -> list[Mapping[str, Any]]:
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    return [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+
+
+def _types(answer: object) -> set[str]:
+    return {str(e.get("type", "")).upper() for e in _errors(answer)}
+
+
+def _said(answer: object) -> str:
+    return one_line("; ".join(str(e.get("message", "")) for e in _errors(answer)), 160)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, github.GithubException):
+        return _said(error.data) or one_line(f"HTTP {error.status} {error.message or ''}", 160)
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return one_line(str(error) or type(error).__name__, 160)
+
+
+def _limit_wait(error: Exception) -> float | None:
+    """Seconds that a rate limit lasts, or None where the error is none: primary limits come as HTTP 200 with RATE_LIMITED,
+    secondary ones as 403 or 429."""
+    if not isinstance(error, github.GithubException):
+        return None
+    headers = {k.lower(): v for k, v in (error.headers or {}).items()}
+    limited = "RATE_LIMITED" in _types(error.data) or isinstance(error, github.RateLimitExceededException)
+    if (
+        not limited
+        and error.status != 429
+        and not (error.status == 403 and ("retry-after" in headers or "rate limit" in _message(error).lower()))
+    ):
+        return None
+    if re.fullmatch(r"\d{1,6}", headers.get("retry-after", "")):
+        return float(headers["retry-after"])
+    if re.fullmatch(r"\d{9,11}", headers.get("x-ratelimit-reset", "")) and headers.get("x-ratelimit-remaining", "0") == "0":
+        return max(1.0, float(headers["x-ratelimit-reset"]) - time.time() + 1)
+    return 60.0
+
+
+def _too_heavy(error: Exception) -> bool:
+    if isinstance(error, requests.Timeout):
+        return True
+    if not isinstance(error, github.GithubException):
+        return False
+    told = _types(error.data) & {"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"}
+    return error.status in (502, 504) or bool(told) or "timeout" in _message(error).lower()
+
+
+def _raise_if_final(error: Exception, reader: Reader) -> None:
+    """Turn what asking again cannot mend into an error that says what can."""
+    if not isinstance(error, github.GithubException):
+        return
+    if error.status == 401:
+        raise AutoresearchError(
+            f"{reader.hub} refuses the token from {reader.token_source}", "gh auth login, or export a token that is valid"
+        ) from error
+    if isinstance(error, github.UnknownObjectException) or "NOT_FOUND" in _types(error.data):
+        raise AutoresearchError(
+            f"there is no repository {reader.owner_name} at {reader.api}, or the token from {reader.token_source} may not see it",
+            "git config autoresearch.hub OWNER/NAME",
+        ) from error
+    if error.status in (403, 451) or _types(error.data) & {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
+        raise AutoresearchError(
+            f"{reader.hub} does not let the token from {reader.token_source} read: {_message(error)}",
+            "use a token that may read the repository and its Discussions (classic: public_repo)",
+        ) from error
+    if 400 <= error.status < 500 and error.status not in (408, 409, 425):
+        raise AutoresearchError(f"{reader.api} refuses the question: {_message(error)}", "git autoresearch doctor") from error

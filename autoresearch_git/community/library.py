@@ -1,0 +1,330 @@
+"""The local, searchable copy of what others found: one SQLite file below the git directory, which can be deleted any time.
+
+It holds the reports as they were read, the findings made of them, every claim, and a full-text index over the claims. What
+was read stays even where the next page breaks: each page is one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoresearch_git.community.changes import Change
+from autoresearch_git.community.findings import Claim, Finding
+from autoresearch_git.community.record import ClaimedChange, Estimate, Record, Replication
+from autoresearch_git.community.reports import Report
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric
+
+FORMAT = 1  # of the tables and of what the readers make; another one is read anew
+_SCHEMA = """
+CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
+                      parsed INT DEFAULT 0);
+CREATE TABLE hubs (name TEXT PRIMARY KEY, json TEXT);
+CREATE TABLE findings (id INTEGER PRIMARY KEY, key TEXT UNIQUE, report TEXT, hub TEXT, metric TEXT, platform TEXT, source TEXT,
+                       json TEXT);
+CREATE INDEX findings_report ON findings (report);
+CREATE TABLE claims (id INTEGER PRIMARY KEY, finding INTEGER, description TEXT, status TEXT, value REAL, delta REAL, source TEXT,
+                     commit_ TEXT, sha TEXT, changes TEXT, lines TEXT);
+CREATE INDEX claims_finding ON claims (finding);
+CREATE TABLE moves (name TEXT, claim INTEGER);
+CREATE INDEX moves_name ON moves (name);
+CREATE TABLE diff_lines (hash INT, claim INT);
+CREATE INDEX diff_lines_hash ON diff_lines (hash);
+CREATE INDEX diff_lines_claim ON diff_lines (claim);
+CREATE INDEX moves_claim ON moves (claim);
+CREATE TABLE replications (of TEXT, report TEXT, author TEXT, json TEXT);
+CREATE INDEX replications_of ON replications (of);
+CREATE VIRTUAL TABLE ideas USING fts5 (words, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+# What people in the field write short; searched as what it means.
+GLOSSARY = {
+    "lr": "learning rate", "wd": "weight decay", "ve": "value embedding", "emb": "embedding", "bs": "batch size",
+    "attn": "attention",
+    "init": "initialization", "wte": "token embedding", "gqa": "grouped query attention", "mqa": "multi query attention",
+    "rope": "rotary position", "swa": "sliding window attention", "ema": "exponential moving average", "moe": "mixture of experts",
+    "mlp": "feed forward", "ln": "layer norm", "qk": "query key", "kv": "key value",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A claim that a search found, with the finding it stands in; the best first."""
+
+    claim: Claim
+    finding: Finding
+
+
+class Library:
+    """Open one with `open_library`; close it when done."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written in the block, or nothing."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+
+    # -- what was read from a hub -------------------------------------------------------------------------------
+
+    def put_reports(self, reports: Iterable[Report]) -> int:
+        """Keep reports as read; returns how many are new or changed. Those are parsed by the next `put_findings`."""
+        changed = 0
+        for report in reports:
+            text = report.to_json()
+            changed += self._db.execute(
+                "INSERT INTO reports (key, hub, kind, name, author, head, json) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET author = excluded.author, head = excluded.head, json = excluded.json, parsed = 0"
+                " WHERE json <> excluded.json",
+                (report.key, report.hub, report.kind, report.name, report.author, report.head, text),
+            ).rowcount
+        return changed
+
+    def unparsed(self) -> list[Report]:
+        return [Report.from_json(text) for (text,) in self._db.execute("SELECT json FROM reports WHERE parsed = 0 ORDER BY key")]
+
+    def report(self, key: str) -> Report | None:
+        row = self._db.execute("SELECT json FROM reports WHERE key = ?", (key,)).fetchone()
+        return Report.from_json(row[0]) if row else None
+
+    def report_heads(self, hub: str, kind: str) -> dict[str, str]:
+        """name → head of the reports of one kind."""
+        return dict(self._db.execute("SELECT name, head FROM reports WHERE hub = ? AND kind = ?", (hub, kind)))
+
+    def hub_state(self, hub: str) -> dict[str, Any]:
+        """What the last sync of a hub remembered: its watermark, open cursors, default branch."""
+        row = self._db.execute("SELECT json FROM hubs WHERE name = ?", (hub,)).fetchone()
+        state: dict[str, Any] = json.loads(row[0]) if row else {}
+        return state
+
+    def put_hub_state(self, hub: str, state: Mapping[str, Any]) -> None:
+        self._db.execute("INSERT OR REPLACE INTO hubs VALUES (?, ?)", (hub, json.dumps(state)))
+
+    def hubs(self) -> list[str]:
+        return [name for (name,) in self._db.execute("SELECT name FROM hubs ORDER BY rowid")]
+
+    def count_reports(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM reports").fetchone()[0])
+
+    # -- what was made of it ------------------------------------------------------------------------------------
+
+    def put_findings(self, report: Report, findings: Sequence[Finding]) -> None:
+        """Replace what was found in a report."""
+        self.drop_findings(report.key)
+        for finding in findings:
+            self._put_finding(finding)
+        for replication in findings[0].record.replications if findings else ():
+            text = json.dumps(dataclasses.asdict(replication))
+            self._db.execute("INSERT INTO replications VALUES (?, ?, ?, ?)", (replication.of, report.key, report.author, text))
+        self._db.execute("UPDATE reports SET parsed = 1 WHERE key = ?", (report.key,))
+
+    def drop_findings(self, report: str) -> None:
+        """Forget what was found in a report; the report stays."""
+        claims = "SELECT c.id FROM claims c JOIN findings f ON c.finding = f.id WHERE f.report = ?"
+        for table, column in (("ideas", "rowid"), ("moves", "claim"), ("diff_lines", "claim"), ("claims", "id")):
+            self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({claims})", (report,))
+        self._db.execute("DELETE FROM findings WHERE report = ?", (report,))
+        self._db.execute("DELETE FROM replications WHERE report = ?", (report,))
+
+    def _put_finding(self, finding: Finding) -> None:
+        row = (
+            finding.key,
+            finding.report.key,
+            finding.report.hub,
+            finding.metric.name,
+            finding.platform,
+            finding.source,
+            _dump(finding),
+        )
+        cursor = self._db.execute(
+            "INSERT INTO findings (key, report, hub, metric, platform, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+        )
+        for claim in finding.claims:
+            self._put_claim(cursor.lastrowid or 0, finding, claim)
+
+    def _put_claim(self, finding_id: int, finding: Finding, claim: Claim) -> None:
+        moves = json.dumps([dataclasses.astuple(c) for c in claim.changes])
+        claim_id = self._db.execute(
+            "INSERT INTO claims (finding, description, status, value, delta, source, commit_, sha, changes, lines)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (finding_id, claim.description, claim.status, claim.value, claim.delta, claim.source, claim.commit, claim.sha, moves,
+             json.dumps(claim.lines)),
+        ).lastrowid  # fmt: skip
+        self._db.executemany("INSERT INTO moves VALUES (?, ?)", [(c.key, claim_id) for c in claim.changes])
+        self._db.executemany("INSERT INTO diff_lines VALUES (?, ?)", [(_hash(line), claim_id) for line in claim.lines])
+        names = " ".join(c.name for c in claim.changes)
+        words = _expanded(f"{claim.description} {names} {finding.report.title}")
+        self._db.execute("INSERT INTO ideas (rowid, words) VALUES (?, ?)", (claim_id, words))
+
+    def findings(self, where: str = "1", values: Sequence[object] = ()) -> list[Finding]:
+        """Findings without their claims, in the order they were read."""
+        rows = self._db.execute(f"SELECT json FROM findings WHERE {where} ORDER BY id", values)
+        return [_load(text) for (text,) in rows]
+
+    def platforms(self) -> dict[str, int]:
+        """platform → how many findings there are of it; empty for those that do not tell."""
+        return dict(self._db.execute("SELECT platform, count(*) FROM findings GROUP BY platform"))
+
+    def named(self, wanted: str) -> list[Finding]:
+        """The findings that a user names: `44`, `#44`, `owner/name#44`, a branch, or a whole key; with their claims."""
+        word = wanted.strip()
+        numbered = word.lstrip("#")
+        ends = [f"%#{numbered}", f"%#{numbered}/%"] if numbered.isdigit() else [f"%@{word}", f"%/{word}"]
+        rows = self._db.execute(
+            "SELECT id, json FROM findings WHERE key = ? OR report = ? OR "
+            + " OR ".join("key LIKE ?" for _ in ends)
+            + " ORDER BY id",
+            (word, word, *ends),
+        )
+        return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in rows.fetchall()]
+
+    def _claims(self, finding: int) -> tuple[Claim, ...]:
+        rows = self._db.execute(f"SELECT {_CLAIM} FROM claims c WHERE finding = ? ORDER BY id", (finding,))
+        return tuple(_claim(row) for row in rows)
+
+    def hits(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Hit]:
+        """Claims with their findings; `where` may speak of `c` (claims) and `f` (findings)."""
+        cache: dict[int, Finding] = {}
+        query = f"SELECT {_CLAIM}, f.id, f.json FROM claims c JOIN findings f ON c.finding = f.id WHERE {where}"
+        for row in self._db.execute(query, values):
+            if row[-2] not in cache:
+                cache[row[-2]] = _load(row[-1])
+            yield Hit(_claim(row), cache[row[-2]])
+
+    def search(self, text: str, limit: int = 200) -> list[Hit]:
+        """Claims that speak of the words, the best match first: all of the words before some of them."""
+        words = re.findall(r"\w+", text)[:24]
+        if not words:
+            return []
+        every = " AND ".join(_word_or_meaning(w) for w in words)
+        some = " OR ".join(_word_or_meaning(w) for w in words)
+        found: dict[int, None] = {}
+        for query in (every, some):
+            rows = self._db.execute("SELECT rowid FROM ideas WHERE ideas MATCH ? ORDER BY rank LIMIT ?", (query, limit))
+            found.update(dict.fromkeys(row[0] for row in rows))
+        chosen = list(found)[:limit]
+        marks = ", ".join("?" * len(chosen))
+        ranked = {row: i for i, row in enumerate(chosen)}
+        query = f"SELECT {_CLAIM}, f.json, c.id FROM claims c JOIN findings f ON c.finding = f.id WHERE c.id IN ({marks})"
+        found_rows = sorted(self._db.execute(query, chosen), key=lambda row: ranked[row[-1]])
+        return [Hit(_claim(row), _load(row[-2])) for row in found_rows]
+
+    def moving(self, names: Iterable[str]) -> list[Hit]:
+        """Claims that move a constant of one of these names (as `Change.key` has them)."""
+        wanted = list(names)[:64]
+        marks = ", ".join("?" * len(wanted))
+        return list(self.hits(f"c.id IN (SELECT claim FROM moves WHERE name IN ({marks}))", wanted))
+
+    def with_lines(self, lines: Iterable[str], limit: int = 100) -> list[Hit]:
+        """Claims whose diff has one of the (normalised) lines, those with the most of them first."""
+        wanted = [_hash(line) for line in lines][:200]
+        marks = ", ".join("?" * len(wanted))
+        query = f"SELECT claim FROM diff_lines WHERE hash IN ({marks}) GROUP BY claim ORDER BY count(*) DESC LIMIT {int(limit)}"
+        found = [row[0] for row in self._db.execute(query, wanted)]
+        return list(self.hits(f"c.id IN ({', '.join('?' * len(found))})", found))
+
+    def replications(self) -> dict[str, list[Replication]]:
+        """finding's key → what others, not its author, measured again. One word per author counts, the last."""
+        found: dict[tuple[str, str], Replication] = {}
+        query = ("SELECT r.of, r.author, r.json FROM replications r LEFT JOIN reports p ON p.key = r.of"
+                 " WHERE p.author IS NULL OR p.author <> r.author ORDER BY r.rowid")  # fmt: skip
+        for of, author, text in self._db.execute(query):
+            found[(of, author)] = Replication(**json.loads(text))
+        grouped: dict[str, list[Replication]] = {}
+        for (of, _), replication in found.items():
+            grouped.setdefault(of, []).append(replication)
+        return grouped
+
+
+_CLAIM = "c.description, c.status, c.value, c.delta, c.source, c.commit_, c.sha, c.changes, c.lines"
+
+
+def _claim(row: Sequence[Any]) -> Claim:
+    moves = tuple(Change(*c) for c in json.loads(row[7]))
+    return Claim(row[0], row[1], row[2], row[3], row[4], row[5], row[6], moves, tuple(json.loads(row[8])))
+
+
+def _dump(finding: Finding) -> str:
+    """A finding without what is stored elsewhere: the report's texts, and the claims."""
+    short = dataclasses.replace(finding.report, body="", comments=())
+    return json.dumps(dataclasses.asdict(dataclasses.replace(finding, report=short, claims=())))
+
+
+def _load(text: str) -> Finding:
+    fields: dict[str, Any] = json.loads(text)
+    fields["report"] = Report(**{**fields["report"], "comments": ()})
+    fields["metric"] = Metric(**fields["metric"])
+    told = fields["record"]
+    for name in ("baseline", "best"):
+        told[name] = Estimate(**told[name]) if told[name] else None
+    told["metric"] = Metric(**told["metric"]) if told["metric"] else None
+    told["findings"] = tuple(ClaimedChange(**c) for c in told["findings"])
+    told["replications"] = tuple(Replication(**r) for r in told["replications"])
+    told["adopted_from"] = tuple(told["adopted_from"])
+    fields["record"] = Record(**told)
+    for name in ("claims", "problems", "changed", "doubts"):
+        fields[name] = tuple(fields[name])
+    return Finding(**fields)
+
+
+def _expanded(text: str) -> str:
+    words = re.findall(r"[A-Za-z]+", text)
+    return " ".join([text, *(GLOSSARY[w.lower()] for w in words if w.lower() in GLOSSARY)])
+
+
+def _hash(line: str) -> int:
+    return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=7).digest(), "big")
+
+
+def _word_or_meaning(word: str) -> str:
+    """One word of a query, quoted, so that nothing in it is an operator."""
+    meaning = GLOSSARY.get(word.lower())
+    return f'("{word}" OR "{meaning}")' if meaning else f'"{word}"'
+
+
+def open_library(path: Path) -> Library:
+    """The library at `path`, made if there is none; one of another format, or a damaged one, is begun anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(2):
+        try:
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == FORMAT:
+                return Library(path, connection)
+            if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+                return Library(path, connection)
+            connection.close()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise AutoresearchError(f"the library {path} is in use", "try again in a moment") from error
+        forget(path)
+    raise AutoresearchError(f"the library {path} cannot be written", f"check the permissions of {path.parent}")
+
+
+def forget(path: Path) -> None:
+    """Delete a library; the next sync reads everything anew."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""Which hardware a report speaks of, in the words of its author."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from autoresearch_git.lab.machine import hardware_class
+
+_BRANCH = re.compile(r"(?:^|/|\b)exp/([A-Za-z0-9][\w.+-]{0,30})/[\w./+-]+")
+_DEVICE = re.compile(
+    r"\b(?:(?:NVIDIA|GeForce|AMD|Apple|Tesla|Radeon|Instinct|Intel)\s+)*"
+    r"(GB?[HB]?[12]00|[HBL][1-4]0{1,2}S?|A(?:100|10G?|40|30|[2456]000)|V100S?|P100|T4|L40S?|L4|GB10"
+    r"|(?:RTX|GTX)\s?(?:PRO\s?|A)?\d{3,4}(?:\s?Ti)?(?:\s?(?:Super|S)\b)?"
+    r"|M[1-5](?:\s(?:Pro|Max|Ultra))?|MI\d{3}[AX]?|RX\s?\d{4}(?:\s?XTX?)?|Arc\s?[A-Z]\d{2,3}|Strix\s?Halo|Orin(?:\s?Nano)?)\b",
+    re.IGNORECASE,
+)
+_ALIASES = {"A6000": "RTXA6000", "A5000": "RTXA5000", "A4000": "RTXA4000"}
+
+
+def devices(text: str) -> list[str]:
+    """The hardware classes that a text names, each once, as `hardware_class` writes them."""
+    found: dict[str, str] = {}
+    for match in _DEVICE.findall(text[:20_000]):
+        name = hardware_class(" ".join(match.split()))
+        if re.fullmatch(r"(?i)m[1-5]", name) and not re.search(
+            rf"\b(Apple|Mac\w*|MLX|MPS)\b.{{0,80}}{match}|{match}.{{0,80}}\b(Mac|MLX|MPS)", text, re.I | re.S
+        ):
+            continue  # M1 to M5 name many things
+        name = name.upper() if re.match(r"(?i)[rg]tx|mi\d|[a-z]{1,2}\d+$", name) else name
+        found.setdefault(name.upper(), _ALIASES.get(name, re.sub(r"TI(?=$|SUPER)", "Ti", name)))
+    return list(found.values())
+
+
+def platform_of(texts: Iterable[str]) -> str:
+    """The platform of a report: a branch `exp/<platform>/…` says it; otherwise the first text that names exactly one device."""
+    listed = [text for text in texts if text]
+    for text in listed[:3]:
+        match = _BRANCH.search(text)
+        if match:
+            return hardware_class(match[1]) if devices(match[1]) else match[1]
+    for text in listed:
+        found = devices(text)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return ""  # several: who knows which one it was
+    return ""

@@ -1,0 +1,306 @@
+"""Bring the library up to date with one hub: what its API lists, what git carries, and the findings in both.
+
+Every page is kept as soon as it was read, so a sync that breaks, waits too long or is interrupted goes on where it was. The
+newest come first: a sync with nothing new asks once. Git is asked what the hub has (`ls-remote`), and fetched from at most
+once, into a private bare store that nothing is ever checked out of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoresearch_git import constants
+from autoresearch_git.community import findings, record
+from autoresearch_git.community.branches import Branch, read_branches
+from autoresearch_git.community.findings import Evidence, Finding
+from autoresearch_git.community.github import LARGEST_PAGE, Cursor, Page, Reader
+from autoresearch_git.community.hubs import Hub
+from autoresearch_git.community.library import Library
+from autoresearch_git.community.reports import Report
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric
+from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import Remote, Store
+
+FIRST_LOOK = 30  # reports asked for where mostly nothing is new
+LARGEST_TABLE = 1 << 20  # bytes of a results file
+CHUNK = 250  # reports parsed in one transaction
+
+
+@dataclass
+class Outcome:
+    """What one sync did. `problems` are what could not be read, a line each; `parent` is what the hub was forked from."""
+
+    hub: str
+    reports: int = 0
+    findings: int = 0
+    calls: int = 0
+    points: int = 0
+    fetched: int = 0
+    parent: str = ""
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Syncer:
+    """Syncs hubs into one library and store. `tell` hears of progress; `wanted` is the metric looked for first; `editable` are
+    the files whose changes are ideas; `mine` are notebooks of our own, ref → tip, which are nobody else's findings."""
+
+    library: Library
+    store: Store
+    tell: Callable[[str], None]
+    wanted: Metric
+    editable: Sequence[str]
+    mine: Mapping[str, str] = field(default_factory=dict)
+    git_seconds: float = 600.0
+
+    def sync(self, hub: Hub, reader: Reader | None, secret: str = "") -> Outcome:
+        """Read everything that is new. What fails is told in the outcome; only ^C and bugs are raised."""
+        done = Outcome(hub.name)
+        if reader:
+            try:
+                self._read_pages(hub, reader, done)
+            except AutoresearchError as error:
+                done.problems.append(f"{error.message} — {error.hint}" if error.hint else error.message)
+            done.calls, done.points = reader.calls, reader.points
+        try:
+            self._read_git(hub, secret, done)
+        except AutoresearchError as error:
+            done.problems.append(error.message)
+        done.findings = self._parse(hub)
+        return done
+
+    # -- the API ------------------------------------------------------------------------------------------------
+
+    def _read_pages(self, hub: Hub, reader: Reader, done: Outcome) -> None:
+        """Newest first, down to what is known. An interrupted reading left its cursors: it is ended first."""
+        state = self.library.hub_state(hub.name)
+        if state.get("open"):
+            self._walk(hub, reader, done, Cursor(**state["open"]), state.get("newest", ""))
+            state = self.library.hub_state(hub.name)
+        self._walk(hub, reader, done, Cursor(), "")
+
+    def _walk(self, hub: Hub, reader: Reader, done: Outcome, cursor: Cursor, newest: str) -> None:
+        known = self.library.hub_state(hub.name).get("watermark", "")
+        goes_on = bool(newest)
+        size = FIRST_LOOK if known and not goes_on else LARGEST_PAGE
+        while not cursor.done:
+            page = reader.page(cursor, size)
+            size = LARGEST_PAGE
+            done.parent = page.parent
+            newest = max([newest, *(r.updated for r in page.reports)])
+            cursor = _stopped_at(page, cursor, known)
+            with self.library.transaction():
+                changed = self.library.put_reports(page.reports)
+                if known and not changed and not goes_on:  # what has changed stands before what has not
+                    cursor = dataclasses.replace(cursor, pulls_done=True, discussions_done=True)
+                state = self.library.hub_state(hub.name)
+                state.update({"parent": page.parent, "newest": newest, "open": None if cursor.done else dataclasses.asdict(cursor)})
+                if cursor.done:
+                    state["watermark"] = max(known, newest)
+                self.library.put_hub_state(hub.name, state)
+            done.reports += changed
+            if not cursor.done:
+                self.tell(f"{hub.name}: {self.library.count_reports()} reports read")
+
+    # -- git ----------------------------------------------------------------------------------------------------
+
+    def _read_git(self, hub: Hub, secret: str, done: Outcome) -> None:
+        remote = Remote(hub.url, secret)
+        patterns = (*(left for left, _ in _places(hub)), "refs/heads/*")
+        there = self.store.list_remote(remote, *patterns, timeout=min(60.0, self.git_seconds))
+        default = there.default_branch
+        places = [*_places(hub), *([(f"refs/heads/{default}", f"{_below(hub)}heads/{default}")] if default else [])]
+        wanted = {ref: local for ref in there.refs if (local := _local(ref, places))}
+        here = self.store.refs_below(_below(hub))
+        new = {ref: local for ref, local in wanted.items() if here.get(local) != there.refs[ref]}
+        if new:
+            self.tell(f"{hub.name}: fetching {len(new)} branches")
+            refused = self.store.fetch(remote, [f"+{left}:{right}" for left, right in places], timeout=self.git_seconds, wanted=new)
+            done.fetched = len(new) - len(refused)
+            done.problems += [f"{ref} was not taken: {why}" for ref, why in sorted(refused.items())[:20]]
+        state = self.library.hub_state(hub.name)
+        state["default"] = f"{_below(hub)}heads/{default}" if default else ""
+        with self.library.transaction():
+            self.library.put_hub_state(hub.name, state)
+            done.reports += self._put_refs(hub)
+
+    def _put_refs(self, hub: Hub) -> int:
+        """Reports for what git alone tells: heads of pull requests that the API did not list, branches and notebooks."""
+        below = _below(hub)
+        refs = self.store.refs_below(below)
+        found: list[Report] = []
+        listed = self.library.report_heads(hub.name, "pull")
+        names = {sha: name.removeprefix(f"{below}heads/") for name, sha in refs.items() if name.startswith(f"{below}heads/")}
+        pulls = {name.removeprefix(f"{below}pull/"): sha for name, sha in refs.items() if name.startswith(f"{below}pull/")}
+        for number, sha in pulls.items():
+            if number.isdigit() and listed.get(number) != sha:
+                unknown = Report(hub.name, "pull", number, branch=one_line(names.get(sha, "")))
+                before = self.library.report(f"{hub.name}#{number}") or unknown
+                found.append(dataclasses.replace(before, head=sha))
+        taken = set(pulls.values()) | set(listed.values())
+        default = self.library.hub_state(hub.name).get("default", "")
+        for name, sha in refs.items():
+            if name.startswith(f"{below}heads/") and sha not in taken and name != default:
+                branch = name.removeprefix(f"{below}heads/")
+                found.append(Report(hub.name, "branch", one_line(branch), branch=one_line(branch), head=sha))
+            elif name.startswith(f"{below}autoresearch/"):
+                session = name.removeprefix(f"{below}autoresearch/")
+                if self.mine.get(notebook.NAMESPACE + session) != sha:
+                    found.append(Report(hub.name, "notebook", one_line(session), head=sha))
+        return self.library.put_reports(found)
+
+    # -- findings -----------------------------------------------------------------------------------------------
+
+    def _parse(self, hub: Hub) -> int:
+        """Make findings of every report that is new or has changed."""
+        reports = [report for report in self.library.unparsed() if report.hub == hub.name]
+        default = self.store.resolve(self.library.hub_state(hub.name).get("default") or "refs/none") or ""
+        count = 0
+        for start in range(0, len(reports), CHUNK):
+            chunk = reports[start : start + CHUNK]
+            evidence = self._evidence(hub, chunk, default)
+            with self.library.transaction():
+                for one in evidence:
+                    found = self._findings(one)
+                    self.library.put_findings(one.report, found)
+                    if one.notebook and one.report.kind == "pull":  # the pull request tells the same session, and more
+                        self.library.drop_findings(f"{hub.name}@{one.notebook.session.name}")
+                    count += len(found)
+            if len(reports) > CHUNK:
+                self.tell(f"{hub.name}: {min(start + CHUNK, len(reports))} of {len(reports)} reports understood")
+        return count
+
+    def _findings(self, evidence: Evidence) -> list[Finding]:
+        """What one report says. A report that breaks its reader costs only itself."""
+        try:
+            return findings.read_findings(evidence, self.wanted)
+        except (ValueError, ArithmeticError, LookupError, TypeError, RecursionError) as error:
+            self.tell(f"{evidence.report.key} could not be read: {one_line(repr(error), 120)}")
+            return []
+
+    def _evidence(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
+        refs = self.store.refs_below(_below(hub))
+        books = {r.key: book for r in reports if (book := self._notebook(hub, r, refs))}
+        heads = {r.key: books[r.key].head if r.kind == "notebook" and r.key in books else r.head for r in reports}
+        there = self.store.blobs(sha for sha in heads.values() if sha)
+        heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
+        branches = read_branches(self.store, heads.values(), default, self.editable)
+        tables = self._tables(branches.values())
+        budgets = self._budgets(branches.values())
+        missing = self._missing(tables)
+        found = []
+        for report in reports:
+            branch = branches.get(heads.get(report.key, ""))
+            texts = tables.get(branch.head, {}) if branch else {}
+            budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
+            found.append(Evidence(report, branch, texts, books.get(report.key), budget, missing))
+        return found
+
+    def _notebook(self, hub: Hub, report: Report, refs: Mapping[str, str]) -> Notebook | None:
+        """The notebook that a report is, or that its record names: then only if the report is about the session's own commits."""
+        name = report.name if report.kind == "notebook" else _session_of(report)
+        ref = f"{_below(hub)}autoresearch/{name}"
+        if ref not in refs:
+            return None
+        try:
+            book = notebook.read(self.store, ref)
+        except AutoresearchError as error:
+            self.tell(f"{report.key}: {error.message}")
+            return None
+        branch = f"{_below(hub)}heads/{book.session.branch.removeprefix('refs/heads/')}"
+        own = report.kind == "notebook" or report.head in (refs.get(branch), book.head)
+        return book if own else None
+
+    def _tables(self, branches: Iterable[Branch]) -> dict[str, dict[str, str]]:
+        """head → path → text of the results files that each branch has brought."""
+        wanted = [
+            (branch.head, path, change.blob)
+            for branch in branches
+            for path, change in branch.changed.items()
+            if path.endswith(".tsv") and change.mode.startswith("100")
+        ]
+        texts = {sha: raw.decode(errors="replace") for sha, raw in self.store.read_blobs((b for _, _, b in wanted), LARGEST_TABLE)}
+        found: dict[str, dict[str, str]] = {}
+        for head, path, blob in wanted:
+            if blob in texts:
+                found.setdefault(head, {})[one_line(path)] = texts[blob]
+        return found
+
+    def _budgets(self, branches: Iterable[Branch]) -> dict[str, float]:
+        """blob of prepare.py → the TIME_BUDGET in it, in seconds."""
+        blobs = {blob for branch in branches if (blob := branch.files.get("prepare.py"))}
+        found = {}
+        for sha, raw in self.store.read_blobs(blobs, 256 * 1024):
+            try:
+                value = constants.read(raw.decode(errors="replace"), {}).names.get("TIME_BUDGET")
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            if isinstance(value, (int, float)):
+                found[sha] = float(value)
+        return found
+
+    def _missing(self, tables: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+        """The shas in the tables that the hub has no object of."""
+        named = {
+            row.sha
+            for texts in tables.values()
+            for text in texts.values()
+            for r in results_tsv.read(text)
+            for row in r.rows
+            if row.sha
+        }
+        return frozenset(named - set(self.store.blobs(named)))
+
+
+def _session_of(report: Report) -> str:
+    try:
+        told = record.read(report.body)
+    except record.BrokenRecordError:
+        return ""
+    return told.session if told and re.fullmatch(r"[\w.+-]+(/[\w.+-]+)+", told.session) else ""
+
+
+def _stopped_at(page: Page, before: Cursor, known: str) -> Cursor:
+    """The next cursor, with each connection done where its page reached what is known already. What changed at the very second
+    of the watermark is read twice rather than not."""
+
+    def reached(kind: str) -> bool:
+        updated = [r.updated for r in page.reports if r.kind == kind]
+        return bool(known) and bool(updated) and min(updated) < known
+
+    return dataclasses.replace(
+        page.next,
+        pulls_done=before.pulls_done or page.next.pulls_done or reached("pull"),
+        discussions_done=before.discussions_done or page.next.discussions_done or reached("discussion"),
+    )
+
+
+def _below(hub: Hub) -> str:
+    return f"refs/hubs/{hub.key}/"
+
+
+def _places(hub: Hub) -> list[tuple[str, str]]:
+    """(pattern at the hub, place in the store) of what is fetched."""
+    below = _below(hub)
+    return [
+        ("refs/pull/*/head", f"{below}pull/*"),
+        ("refs/heads/exp/*", f"{below}heads/exp/*"),
+        ("refs/heads/autoresearch/*", f"{below}heads/autoresearch/*"),
+        ("refs/autoresearch/*", f"{below}autoresearch/*"),
+    ]
+
+
+def _local(ref: str, places: Sequence[tuple[str, str]]) -> str:
+    for left, right in places:
+        start, _, end = left.partition("*")
+        if "*" in left and ref.startswith(start) and ref.endswith(end) and len(ref) > len(start) + len(end):
+            return right.replace("*", ref[len(start) : len(ref) - len(end)])
+        if ref == left:
+            return right
+    return ""

@@ -1,0 +1,36 @@
+"""Text from outside made safe to show: in a terminal, in a commit message, in a prompt, in a post.
+
+What is removed can only deceive: escape sequences, control and invisible characters, text direction, comments. What is left
+still says whatever its author wrote; it is data wherever it goes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# ECMA-48: CSI … final byte, OSC and the other string sequences up to their end, two-character escapes; and their 8-bit forms.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+# Letters by category that show as nothing, and the selectors that change how the letter before them looks.
+_INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]")
+_PILED_MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{2})"
+                          r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")  # fmt: skip
+
+
+def defuse(text: str, limit: int = 1 << 16) -> str:
+    """Text of several lines without anything that a terminal obeys or a reader cannot see; at most `limit` characters."""
+    text = unicodedata.normalize("NFC", _COMMENT.sub("", _ESCAPE.sub("", text[: 4 * limit])))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
+    return _PILED_MARKS.sub(r"\1", _INVISIBLE.sub("", kept))[:limit]
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """`defuse`d text on one line, cut with an ellipsis."""
+    words = " ".join(defuse(text[: 64 * limit]).split())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"

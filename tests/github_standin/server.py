@@ -1,0 +1,228 @@
+"""HTTP: who asks, what for, and every answer through one place that counts it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from github_standin import faults, git_http, rest
+from github_standin.graphql_api import Call
+from github_standin.limits import Window
+from github_standin.models import Json, Token
+
+if TYPE_CHECKING:
+    from github_standin.hub import GitHub
+
+
+@dataclass
+class Request:
+    """One request as a test may look at it. It never holds a token."""
+
+    method: str
+    path: str  # as sent, with the query
+    kind: str  # graphql, rest or git
+    status: int = 0
+    user: str | None = None
+    points: int = 0
+    bytes_out: int = 0  # of the body
+    page_size: int = 0
+    scheme: str | None = None  # of authorization: token, bearer or basic
+    fault: str | None = None
+    sent_pack: bool = False
+
+
+class _Listener(ThreadingHTTPServer):
+    """Remembers its connections, so that closing it ends those that a client keeps open."""
+
+    daemon_threads = False  # closing waits for every answer that is being given
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+
+class Server:
+    """The server on a free port of 127.0.0.1, in threads of its own."""
+
+    def __init__(self, hub: GitHub) -> None:
+        self._http = _Listener(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": hub}))
+        self.port = int(self._http.server_address[1])
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        for connection in list(self._http.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._http.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65_536
+    hub: GitHub
+    seen: Request
+    url: str
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    # -- one request --------------------------------------------------------------------------------------------
+
+    def answer_request(self) -> None:
+        place = urlsplit(self.path)
+        self.url = f"http://{self.headers.get('Host', '')}"
+        kind = "graphql" if place.path == "/api/graphql" else "rest" if place.path.startswith("/api/") else "git"
+        self.seen = Request(self.command, self.path, kind)
+        token, known = self._token()
+        self.seen.user = token.user.login if token else None
+        try:
+            with self._body() as body:
+                if kind == "git":
+                    git_http.answer(self, token, known, unquote(place.path), place.query, body)
+                else:
+                    self._answer_api(kind, token, known, body.read())
+        except ConnectionError:
+            raise
+        except Exception as bug:
+            self.hub.bugs.append(bug)
+            self.send(500, {}, {"message": f"the stand-in for GitHub has a bug: {bug!r}"})
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = answer_request
+
+    def _token(self) -> tuple[Token | None, bool]:
+        """(what the credentials stand for, whether they are good or there are none)."""
+        scheme, _, value = self.headers.get("Authorization", "").partition(" ")
+        if not scheme:
+            return None, True
+        self.seen.scheme = scheme.lower()
+        if self.seen.scheme == "basic":
+            with contextlib.suppress(ValueError):
+                value = base64.b64decode(value).decode().partition(":")[2]
+        found = self.hub.tokens.get(value.strip())
+        return found, found is not None
+
+    def _body(self) -> IO[bytes]:
+        """The request's body, on disk where it is large. git sends it in chunks when it is."""
+        body = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body.write(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            left = int(self.headers.get("Content-Length") or 0)
+            while left > 0 and (part := self.rfile.read(min(left, 1 << 20))):
+                body.write(part)
+                left -= len(part)
+        body.seek(0)
+        return body
+
+    # -- the API ------------------------------------------------------------------------------------------------
+
+    def _answer_api(self, kind: str, token: Token | None, known: bool, body: bytes) -> None:
+        who = f"user ID {token.user.database_id}" if token else "127.0.0.1"
+        window = self.hub.limits.window(token.number if token else 0, kind)
+        headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
+        if token and token.scopes is not None:
+            headers["X-OAuth-Scopes"] = ", ".join(token.scopes)
+        if not self.headers.get("User-Agent"):
+            return self.send(403, headers, {"message": "Request forbidden by administrative rules."})
+        if not known:
+            return self.send(401, headers, {"message": "Bad credentials", "status": "401"})
+        if kind == "graphql" and token is None:
+            return self.send(401, headers, {"message": "This endpoint requires you to be authenticated."})
+        call = Call(self.hub, token, self.url, body, window) if kind == "graphql" and token else None
+        self.seen.page_size = call.cost.page if call else rest.page_size(self.path)
+        fault = self.hub.faults.take(kind, self.seen.page_size)
+        if fault and not fault.executes:
+            status, extra, content = faults.refusal(fault, kind, who)
+            return self.send(status, {**headers, **window.headers(), **extra}, content, fault)
+        if window.remaining == 0 and not self.path.endswith("/rate_limit"):
+            status, extra, content = faults.rate_limited(kind, who, window.headers())
+            return self.send(status, {**headers, **extra}, content, fault)
+        status, extra, content = self._execute(call, token, body, window)
+        return self.send(status, {**headers, **window.headers(), **extra}, content, fault)
+
+    def _execute(self, call: Call | None, token: Token | None, body: bytes, window: Window) -> tuple[int, dict[str, str], Any]:
+        with self.hub.lock:
+            if call:
+                window.used += call.cost.points
+                self.seen.points = call.cost.points
+                status, content = call.answer()
+                return status, {}, content
+            asked = rest.Asked(self.hub, token, self.command, self.path, body, self.url, window)
+            status, extra, answer = rest.answer(asked, self.headers.get("If-None-Match"))
+            if status != 304 and not self.path.endswith("/rate_limit"):
+                window.used += 1
+            return status, extra, answer
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def send(
+        self, status: int, headers: dict[str, str], content: bytes | Json | list[Any] | None, fault: faults.Fault | None = None
+    ) -> None:
+        """The only way out for a whole answer. A fault that executes changes it here."""
+        if fault and fault.kind == "slow":
+            time.sleep(fault.seconds)
+        if fault and fault.kind == "partial" and isinstance(content, dict):
+            content = faults.drop_nodes(content)
+        raw = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
+        kind = "application/json; charset=utf-8"
+        if fault and fault.kind == "lost":
+            status, headers, raw, kind = 502, {}, faults.BAD_GATEWAY, "text/html"
+        if fault and fault.kind == "garbage":
+            status, raw = 200, faults.GARBAGE
+        whole = len(raw)
+        if fault and fault.kind == "hangup":
+            raw = raw[: whole // 2]
+        self.note(status, fault, len(raw))
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, **headers, "Content-Length": str(whole)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(raw)
+        self.wfile.flush()
+        if fault and fault.kind == "hangup":
+            self.hang_up()
+
+    def note(self, status: int, fault: faults.Fault | None, size: int = 0) -> None:
+        """Remember the request, before the client can know that it was answered."""
+        self.seen.status, self.seen.bytes_out = status, size
+        self.seen.fault = fault.kind if fault else None
+        self.hub.requests.append(self.seen)
+
+    def hang_up(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
