@@ -27,7 +27,8 @@ from conftest import World, wait_for
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
-from autoresearch_git.repository import Remote, Store, fetching, open_repository, open_store
+from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, Store, fetching, open_repository, open_store
+from autoresearch_git.repository.processes import Scanner
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 HEADS = "+refs/heads/*:refs/hub/1/heads/*"
@@ -378,6 +379,17 @@ def test_names_that_git_does_not_allow_are_left_out(hub: Hub, store: Store, tmp_
     assert all(not fetching.valid_name(name) for name in names)
 
 
+def test_odd_names_are_told_as_one_line_of_unicode(hub: Hub, store: Store) -> None:
+    head = hub.commit("refs/heads/main", {"train.py": b"a = 1\n"})
+    for name in ("a\u2028b", "a\x85b", "\udcff"):
+        hub.point(f"refs/heads/{name}", head)
+    store.fetch(hub.remote, [HEADS])
+    names = {f"refs/hub/1/heads/{name}" for name in ("main", "a\u2028b", "a\x85b", "\\xff")}
+    assert store.refs_below("refs/hub/1/") == dict.fromkeys(names, head)
+    assert len(store.refs("refs/hub/1/")) == 4
+    assert "refs/heads/\\xff" in store.list_remote(hub.remote).skipped
+
+
 def test_names_are_judged_as_git_does() -> None:
     parts = ["a", "-x", ".a", "a.", "a..b", "a.lock", "a.lock.b", "@", "a@{b", "{", "a b", "a\\b", "a*", "a?", "a[", "a~", "a^", "a:", "",
              "é", "a\x7f", "@{", "lock", ".lock", "a.lock/b", "..", "--upload-pack=x", "$(x)", "'\"", "a/./b", "a\nb", "a\n"]  # fmt: skip
@@ -461,6 +473,19 @@ def test_a_bad_object_costs_only_the_refs_that_hold_it(
     assert set(store.fetch(remote, [PULLS], wanted=wanted)) == {"refs/pull/32/head"}
     assert fetches(events) == 1
     assert store.ref_target("refs/hub/1/pull/30") == mended
+
+
+def test_refs_may_also_be_named_one_by_one(hub: Hub, store: Store) -> None:
+    base = hub.commit("refs/pull/1/head", {"train.py": b"a = 0\n"})
+    hub.commit("refs/pull/2/head", bad_trees(hub)["hasDotgit"], base)
+    wanted = {f"refs/pull/{n}/head": f"refs/hub/1/pull/{n}" for n in (1, 2, 3)}  # the third was deleted meanwhile
+    for _ in range(2):
+        refused = store.fetch(hub.remote, [f"+{ref}:{local}" for ref, local in wanted.items()], wanted=wanted)
+        assert set(refused) == {"refs/pull/2/head", "refs/pull/3/head"}
+        assert store.refs() == ["refs/hub/1/pull/1"]
+    alone = {"refs/pull/2/head": "refs/hub/1/pull/2"}
+    assert set(store.fetch(hub.remote, ["+refs/pull/2/head:refs/hub/1/pull/2"], wanted=alone)) == {"refs/pull/2/head"}
+    assert store.refs() == ["refs/hub/1/pull/1"]
 
 
 def test_many_bad_refs_end_in_a_bounded_number_of_tries(
@@ -634,7 +659,7 @@ def test_an_interrupt_ends_git_too(hub: Hub, store: Store, tmp_path: Path) -> No
     hub.commit("refs/heads/main", {"train.py": b"a = 1\n"})
     with serving(tmp_path, delay=5) as web:
         program = (
-            "import signal, sys; from pathlib import Path; from autoresearch_git.repository import Remote, open_store\n"
+            "import signal, sys; from pathlib import Path; from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, open_store\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test run in the background ignores it
             "open_store(Path(sys.argv[1])).fetch(Remote(sys.argv[2]), ['+refs/heads/*:refs/hub/1/*'])"
         )
@@ -673,6 +698,15 @@ def test_ssh_is_told_not_to_ask(hub: Hub, store: Store, tmp_path: Path, monkeypa
     monkeypatch.setenv("GIT_SSH_COMMAND", f"{program} -4")
     store.fetch(Remote(f"ssh://ada@example.org{hub.path}"), [HEADS])
     assert "-4 -o BatchMode=yes" in (tmp_path / "told").read_text()
+
+
+def test_a_server_that_talks_without_end_is_not_listened_to(store: Store, tmp_path: Path) -> None:
+    flood = f"{sys.executable} -c 'import sys; sys.stderr.write(\"remote: \\x1b[2J\" * {20 * MB // 12}); sys.exit(1)'"
+    subprocess.run(["git", "config", "--global", "core.sshCommand", f"f() {{ {flood}; }}; f"], check=True)
+    with pytest.raises(AutoresearchError) as error:
+        store.list_remote(Remote("ssh://example.org/x"))
+    assert len(error.value.message) < 400
+    assert error.value.message.isprintable()
 
 
 # -- what is too large ------------------------------------------------------------------------------------------
@@ -747,7 +781,7 @@ def test_a_server_that_cannot_filter_is_read_all_the_same(hub: Hub, store: Store
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from autoresearch_git.repository import Remote, open_store
+from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, open_store
 store = open_store(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 store.fetch(Remote(sys.argv[2]), ["+refs/heads/*:refs/hub/1/*"])
@@ -960,10 +994,10 @@ def test_patches_show_what_each_commit_changes(inside: Hub, store: Store, tmp_pa
         {"train.py": b"a = 1\nb = 1\n", "notes": b"x"},
         {"train.py": b"a = 1\nb = 1\n", "notes": b"y"},
         {"train.py": b"a = 1\nb = \xff\xfe\n", "notes": b"y"},
-        {"train.py": b"a = 1\nb = 2\n" + b"c" * (MB - 100) + b"\n", "notes": b"y"},
+        {"train.py": b"a = 1\nb = 2\n" + b"c" * (MB // 4 - 100) + b"\n", "notes": b"y"},
         {"train.py": b"\0" * 100, "notes": b"y"},
-        {"train.py": b"d" * (2 * MB), "notes": b"y"},
-        {"train.py": b"a = 2\n" + b"".join(b"x = %d\n" % n for n in range(100_000)), "notes": b"y"},
+        {"train.py": b"d" * (MB // 4 + 1), "notes": b"y"},
+        {"train.py": b"a = 2\n" + b"".join(b"x = %d\n" % n for n in range(20_000)), "notes": b"y"},
         {"notes": b"y"},
         {"train.py": b"z = 1\n" + b"1" * 40 + b" " + b"2" * 40 + b"\n" + b"-" * 40, "notes": b"y"},
     ]
@@ -979,7 +1013,7 @@ def test_patches_show_what_each_commit_changes(inside: Hub, store: Store, tmp_pa
     assert body[4] == ["-b = ��", "+b = 2"]  # and not the line of a megabyte
     assert patches[commits[5]].endswith("Binary files a/train.py and b/train.py differ\n")
     assert f"+{'1' * 40} {'2' * 40}" in body[9]
-    assert commits[6] not in patches  # above 1 MiB
+    assert commits[6] not in patches  # above 256 KiB
     assert commits[7] not in patches
     assert all(len(patch.encode()) <= 3 * 4096 for patch in patches.values())
 

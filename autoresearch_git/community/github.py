@@ -92,6 +92,7 @@ class Reader:
     tell: Callable[[str], None]
     patience: float
     timeout: int = 30
+    tries: int = TRIES
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
     points: int = 0
@@ -150,7 +151,7 @@ class Reader:
             self.sleep(min(1.0, 0.1 * failures))
             return
         _raise_if_final(error, self)
-        if failures >= TRIES:
+        if failures >= self.tries:
             raise AutoresearchError(
                 f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept"
             ) from error
