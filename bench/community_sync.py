@@ -47,8 +47,9 @@ def measure(count: int) -> dict[str, Any]:
         subprocess.run(["git", "clone", "-q", str(hub.git_dir), str(clone)], check=True)
         url = f"{github.url}/ada/research.git"
         subprocess.run(["git", "remote", "set-url", "origin", url], cwd=clone, check=True)
-        environment = {**os.environ, "HOME": str(home), "GITHUB_API_URL": github.api_url, "GH_ENTERPRISE_TOKEN": "t-ada",
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(folder, "pyc")), "HOME": str(home), "GITHUB_API_URL": github.api_url, "GH_ENTERPRISE_TOKEN": "t-ada",
                        "PYTHONPATH": str(TOP), "AUTORESEARCH_PLATFORM": "H100", "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
+        command(clone, environment, "-h")  # compiled once, as an installed package is
         first, memory = command(clone, environment, "--sync")
         requests = list(github.requests)
         calls, points, fetches = github.graphql_calls, github.points, github.git_fetches

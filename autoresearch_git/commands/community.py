@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoresearch_git import constants, tokens
 from autoresearch_git.community.comparable import Here
@@ -20,6 +21,9 @@ from autoresearch_git.lab.harness import LOCK_FILES, read_harness
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import folder_of, session_names
 from autoresearch_git.repository import Repository, open_store
+
+if TYPE_CHECKING:
+    from autoresearch_git.community.sync import Syncer
 
 PATIENCE = 900.0  # seconds that a sync asked for waits for a rate limit
 
@@ -91,19 +95,18 @@ def sync(
 
 
 def _sync_one(
-    repository: Repository, syncer: object, hub: Hub, say: Callable[[str], None], patience: float, seconds: float, told: Told
+    repository: Repository, syncer: Syncer, hub: Hub, say: Callable[[str], None], patience: float, seconds: float, told: Told
 ) -> str:
-    from autoresearch_git.community.github import Reader
-    from autoresearch_git.community.sync import Syncer
+    from autoresearch_git.community.github import TRIES, Reader
 
-    assert isinstance(syncer, Syncer)
     if hub.note:
         say(f"note: {hub.name}: {hub.note}")
     token = token_for(repository, hub)
     reader = None
     if token and hub.api:
-        timeout = 30 if seconds > 60 else 10
-        reader = Reader(hub.api, hub.owner_name, hub.name, token.value, token.source, say, patience, timeout)
+        hurried = seconds < PATIENCE  # a session waits for us
+        reader = Reader(hub.api, hub.owner_name, hub.name, token.value, token.source, say, patience,
+                        timeout=10 if hurried else 30, tries=2 if hurried else TRIES)  # fmt: skip
     elif hub.api:
         say(f"{hub.name}: {tokens.what_a_token_adds(hub.host)}")
     outcome = syncer.sync(hub, reader, token.value if token else "")

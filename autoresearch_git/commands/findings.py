@@ -55,10 +55,18 @@ _EXAMPLES = """Examples:
 @click.option("--platform", metavar="CLASS", help="The hardware class to compare for; this machine's if not given.")
 @click.option("--metric", metavar="NAME", help="The metric to look at; the setting's if not given.")
 @click.option("--all", "everything", is_flag=True, help="Also what may not be compared, each with the reason.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, metavar="N", help="How many lines to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, without a limit.")
 @click.pass_context
 def command(
-    context: click.Context, do_sync: bool, rebuild: bool, platform: str | None, metric: str | None, everything: bool, as_json: bool
+    context: click.Context,
+    do_sync: bool,
+    rebuild: bool,
+    platform: str | None,
+    metric: str | None,
+    everything: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """What others found: their best results that may stand beside ours, ranked, each with its platform.
 
@@ -84,7 +92,7 @@ def command(
         place = dataclasses.replace(place, metric=_metric(library, metric))
     context.obj = _Place(repository, library, place, library.replications())
     if context.invoked_subcommand is None:
-        _list(context.obj, platform, everything, as_json)
+        _list(context.obj, platform, everything, limit, as_json)
 
 
 def _say(text: str) -> None:
@@ -105,7 +113,7 @@ def _metric(library: Library, name: str) -> Metric:
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
-def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) -> None:
+def _list(place: _Place, platform: str | None, everything: bool, limit: int, as_json: bool) -> None:
     here, library = place.here, place.library
     if everything and not platform:
         findings = library.findings()
@@ -121,7 +129,9 @@ def _list(place: _Place, platform: str | None, everything: bool, as_json: bool) 
     if not library.hubs():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
     if listed:
-        shown.table(listed)
+        shown.table(listed[:limit])
+    if len(listed) > limit:
+        _say(f"… and {len(listed) - limit} more; --limit {len(listed)} shows them")
     counts = library.platforms()
     rest = "" if everything else f"; there are {_where(counts)}; --all shows them"
     _say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "

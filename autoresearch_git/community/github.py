@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,7 @@ class Reader:
     tell: Callable[[str], None]
     patience: float
     timeout: int = 30
+    tries: int = TRIES
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
     points: int = 0
@@ -150,7 +151,7 @@ class Reader:
             self.sleep(min(1.0, 0.1 * failures))
             return
         _raise_if_final(error, self)
-        if failures >= TRIES:
+        if failures >= self.tries:
             raise AutoresearchError(
                 f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept"
             ) from error
@@ -199,7 +200,6 @@ class Reader:
 
     def _report(self, kind: str, node: Mapping[str, Any]) -> Report:
         state = "DRAFT" if node.get("isDraft") and node.get("state") == "OPEN" else node.get("state")
-        comments = (node.get("comments") or {}).get("nodes") or []
         head = str(node.get("headRefOid") or "")
         return Report(
             hub=self.hub,
@@ -214,14 +214,22 @@ class Reader:
             updated=str(node.get("updatedAt") or ""),
             branch=one_line(str(node.get("headRefName") or "")),
             head=head if re.fullmatch(r"[0-9a-f]{40}", head) else "",
-            comments=tuple(
-                Comment(_login(c), str(c.get("body") or "")[:LONGEST_BODY], str(c.get("createdAt") or "")) for c in comments if c
-            ),
+            comments=tuple(_comments((node.get("comments") or {}).get("nodes") or [])),
         )
 
 
 class _UnreadableError(Exception):
     """An answer without what was asked for."""
+
+
+def _comments(nodes: list[Any]) -> Iterator[Comment]:
+    """The comments, the newest of them as far as LONGEST_BODY characters hold them all."""
+    left = LONGEST_BODY
+    for node in reversed([n for n in nodes if isinstance(n, dict)]):
+        body = str(node.get("body") or "")[:left]
+        left -= len(body)
+        if body:
+            yield Comment(_login(node), body, str(node.get("createdAt") or ""))
 
 
 def _login(node: Mapping[str, Any]) -> str:

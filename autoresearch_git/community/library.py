@@ -28,6 +28,7 @@ FORMAT = 1  # of the tables and of what the readers make; another one is read an
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
+CREATE INDEX reports_unparsed ON reports (hub) WHERE parsed = 0;
 CREATE TABLE hubs (name TEXT PRIMARY KEY, json TEXT);
 CREATE TABLE findings (id INTEGER PRIMARY KEY, key TEXT UNIQUE, report TEXT, hub TEXT, metric TEXT, platform TEXT, source TEXT,
                        json TEXT);
@@ -101,8 +102,10 @@ class Library:
             ).rowcount
         return changed
 
-    def unparsed(self) -> list[Report]:
-        return [Report.from_json(text) for (text,) in self._db.execute("SELECT json FROM reports WHERE parsed = 0 ORDER BY key")]
+    def unparsed(self, hub: str, limit: int) -> list[Report]:
+        """Reports of a hub that no findings were made of yet, at most `limit`."""
+        rows = self._db.execute("SELECT json FROM reports WHERE parsed = 0 AND hub = ? ORDER BY rowid LIMIT ?", (hub, limit))
+        return [Report.from_json(text) for (text,) in rows]
 
     def report(self, key: str) -> Report | None:
         row = self._db.execute("SELECT json FROM reports WHERE key = ?", (key,)).fetchone()

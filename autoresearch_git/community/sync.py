@@ -145,8 +145,11 @@ class Syncer:
                 found.append(dataclasses.replace(before, head=sha))
         taken = set(pulls.values()) | set(listed.values())
         default = self.library.hub_state(hub.name).get("default", "")
+        sessions = tuple(
+            "/" + name.removeprefix(f"{below}autoresearch/") for name in refs if name.startswith(f"{below}autoresearch/")
+        )
         for name, sha in refs.items():
-            if name.startswith(f"{below}heads/") and sha not in taken and name != default:
+            if name.startswith(f"{below}heads/") and sha not in taken and name != default and not name.endswith(sessions):
                 branch = name.removeprefix(f"{below}heads/")
                 found.append(Report(hub.name, "branch", one_line(branch), branch=one_line(branch), head=sha))
             elif name.startswith(f"{below}autoresearch/"):
@@ -159,22 +162,23 @@ class Syncer:
 
     def _parse(self, hub: Hub) -> int:
         """Make findings of every report that is new or has changed."""
-        reports = [report for report in self.library.unparsed() if report.hub == hub.name]
         default = self.store.resolve(self.library.hub_state(hub.name).get("default") or "refs/none") or ""
-        count = 0
-        for start in range(0, len(reports), CHUNK):
-            chunk = reports[start : start + CHUNK]
-            evidence = self._evidence(hub, chunk, default)
+        found = understood = 0
+        while reports := self.library.unparsed(hub.name, CHUNK):
+            evidence = self._evidence(hub, reports, default)
             with self.library.transaction():
-                for one in evidence:
-                    found = self._findings(one)
-                    self.library.put_findings(one.report, found)
-                    if one.notebook and one.report.kind == "pull":  # the pull request tells the same session, and more
-                        self.library.drop_findings(f"{hub.name}@{one.notebook.session.name}")
-                    count += len(found)
-            if len(reports) > CHUNK:
-                self.tell(f"{hub.name}: {min(start + CHUNK, len(reports))} of {len(reports)} reports understood")
-        return count
+                found += sum(self._keep(hub, one) for one in evidence)
+            understood += len(reports)
+            if len(reports) == CHUNK:
+                self.tell(f"{hub.name}: {understood} reports understood")
+        return found
+
+    def _keep(self, hub: Hub, evidence: Evidence) -> int:
+        found = self._findings(evidence)
+        self.library.put_findings(evidence.report, found)
+        if evidence.notebook and evidence.report.kind == "pull":  # the pull request tells the same session, and more
+            self.library.drop_findings(f"{hub.name}@{evidence.notebook.session.name}")
+        return len(found)
 
     def _findings(self, evidence: Evidence) -> list[Finding]:
         """What one report says. A report that breaks its reader costs only itself."""

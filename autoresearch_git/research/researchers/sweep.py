@@ -80,7 +80,7 @@ class Sweep:
         order = random.Random(f"{view.session.seed} {len(view.experiments)}")
         for arm in _arms(reading, memory, order):
             for step in _steps(reading, arm, memory):
-                if view.inspiration.is_dead_end(arm.name, step[arm.name]):
+                if view.inspiration.is_dead_end(arm.name, reading.constants[arm.name].source, step[arm.name]):
                     continue
                 allowed = _allowed(view.files[path], reading, step, facts, modules)
                 if allowed:
