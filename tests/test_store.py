@@ -248,6 +248,16 @@ def test_something_else_is_not_taken_for_a_store(hub: Hub) -> None:
     assert snapshot(hub.path) == before
 
 
+def test_a_store_that_cannot_be_written_is_an_error_with_a_hint(hub: Hub, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AutoresearchError, match="cannot be written: Not a directory") as error:
+        open_store(tmp_path / "file" / "store")
+    assert error.value.hint
+    (store.path / "fetching").mkdir()
+    with pytest.raises(AutoresearchError, match="cannot be written: Is a directory"):
+        store.fetch(hub.remote, [HEADS])
+
+
 def test_the_users_repository_is_unchanged_byte_for_byte(empty: World, hub: Hub) -> None:
     empty.commit({"train.py": "a = 1\n"})
     hub.commit("refs/heads/main", {"train.py": b"a = 2\n"})

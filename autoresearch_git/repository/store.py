@@ -125,7 +125,7 @@ class Store(BulkReading):
         if wrong := [spec for spec in refspecs if not _REFSPEC.fullmatch(spec) or ":refs/replace/" in spec]:
             raise ValueError(f"not a full refspec: {wrong[0]!r}")
         visit = Visit(self._network, remote, timeout)
-        with self._alone(visit):
+        with _written(self.path), self._alone(visit):
             try:
                 return self._fetch(visit, refspecs, wanted or {})
             finally:
@@ -262,12 +262,22 @@ def open_store(path: Path) -> Store:
     """The store at `path`, which is made where it is missing. Raises AutoresearchError where something else lies there."""
     forget_repository_variables()
     path = path.absolute()
-    file = path / "config"
-    if file.exists() and not file.read_bytes().startswith(_CONFIG.partition("\n")[0].encode()) and file.stat().st_size:
-        raise AutoresearchError(f"{path} is not a store of strangers' objects", f"move it out of the way: mv {path} {path}.old")
-    path.mkdir(parents=True, exist_ok=True)
-    _write_config(path)
-    if not all((path / name).is_dir() for name in ("objects/pack", "objects/info", "refs/heads")):
-        initialise(path, {"GIT_DEFAULT_HASH": "sha1", "GIT_DEFAULT_REF_FORMAT": "files", **_SEALED})
+    with _written(path):
+        content = (path / "config").read_bytes() if (path / "config").exists() else b""
+        if content and not content.startswith(_CONFIG.partition("\n")[0].encode()):
+            raise AutoresearchError(f"{path} is not a store of strangers' objects", f"move it away: mv {path} {path}.old")
+        path.mkdir(parents=True, exist_ok=True)
         _write_config(path)
+        if not all((path / name).is_dir() for name in ("objects/pack", "objects/info", "refs/heads")):
+            initialise(path, {"GIT_DEFAULT_HASH": "sha1", "GIT_DEFAULT_REF_FORMAT": "files", **_SEALED})
+            _write_config(path)
     return Store(path)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the store of strangers' objects {path} cannot be written: {error.strerror}"
+        raise AutoresearchError(message, "free some disk space, or check who may write there") from error
