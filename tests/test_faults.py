@@ -331,7 +331,7 @@ def test_a_read_only_repository(toy: World, tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         ran = world.run("start", "--tag", "t")
         assert ran.code == 1
-        assert ran.err.splitlines()[0].startswith("error: the session's folder cannot be written: Read-only file system")
+        assert ran.err.splitlines()[-2].startswith("error: the session's folder cannot be written: Read-only file system")
     finally:
         subprocess.run(["umount", "-l", str(disk)])
 

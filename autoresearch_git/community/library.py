@@ -307,24 +307,44 @@ def _word_or_meaning(word: str) -> str:
 
 
 def open_library(path: Path) -> Library:
-    """The library at `path`, made if there is none; one of another format, or a damaged one, is begun anew."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(2):
-        try:
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == FORMAT:
-                return Library(path, connection)
-            if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
-                return Library(path, connection)
-            connection.close()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise AutoresearchError(f"the library {path} is in use", "try again in a moment") from error
-        forget(path)
-    raise AutoresearchError(f"the library {path} cannot be written", f"check the permissions of {path.parent}")
+    """The library at `path`, made if there is none; one of another format, or a damaged one, is begun anew.
+
+    Raises AutoresearchError where it is in use for long, or cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            found = _connect(path)
+            if found:
+                return found
+            forget(path)
+    except (OSError, sqlite3.DatabaseError) as error:
+        if "locked" in str(error):
+            raise AutoresearchError(f"the library {path} is in use", "try again in a moment") from error
+        raise AutoresearchError(
+            f"the library {path} cannot be written: {error}", f"check the permissions of {path.parent}"
+        ) from error
+    raise AutoresearchError(f"the library {path} cannot be made", f"remove {path.parent}")
+
+
+def _connect(path: Path) -> Library | None:
+    """The library if it is there in our format or can be made; None where something else is in its place."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+            version = FORMAT
+        if version == FORMAT:
+            return Library(path, connection)
+    except sqlite3.OperationalError:  # locked, read-only, a full disk: the file is not to blame
+        connection.close()
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    connection.close()
+    return None
 
 
 def forget(path: Path) -> None:
