@@ -504,10 +504,10 @@ def test_a_small_weight_decay_of_something_else_is_not_ours(hub: Repository, emp
     with community.read_library(repository) as library:
         here = community.here(repository, load_settings(repository))
         found = inspire(library, here, constants.read(text, {}).constants)
-    assert [(i.name, i.source) for i in found.suggestions] == [("EMBEDDING_LR", "0.8")]
-    assert [(d.before, d.after) for d in found.dead_ends] == [("0.8", "1.0")]
+    assert [str(*idea.steps) for idea in found.suggestions] == ["EMBEDDING_LR 0.6 → 0.8"]
+    assert [str(dead_end.step) for dead_end in found.dead_ends] == ["EMBEDDING_LR 0.8 → 1.0"]
     assert not found.is_dead_end("EMBEDDING_LR", "0.6", "1.0")  # only from where it was tried
-    assert json.loads(found.digest)["ideas"][0]["change"] == "EMBEDDING_LR = 0.8"
+    assert json.loads(found.digest)["ideas"][0]["change"] == "EMBEDDING_LR 0.6 → 0.8"
 
 
 def test_the_digest_stays_within_its_tokens_and_between_quotes(hub: Repository, empty: World) -> None:

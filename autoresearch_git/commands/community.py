@@ -82,15 +82,18 @@ def sync(
     store = open_store(library.path.parent / "store.git")
     mine = {notebook.NAMESPACE + n: repository.ref_target(notebook.NAMESPACE + n) or "" for n in session_names(repository)}
     syncer = Syncer(library, store, say, Metric(settings.metric, settings.direction), settings.editable, mine, seconds)
-    queue, told, done = hubs(repository, settings), Told(), set[str]()
+    queue, told, done, names = hubs(repository, settings), Told(), set[str](), list[str]()
     while queue:
         hub = queue.pop(0)
         if hub.key in done:
             continue
         done.add(hub.key)
-        parent = _sync_one(repository, syncer, hub, say, patience, seconds, told)
+        names.append(hub.name)
+        parent = _sync_one(repository, syncer, hub, say, patience, seconds, told) or library.hub_state(hub.name).get("parent", "")
         if parent and not settings.hub:
             queue.append(with_parent(hub, parent))
+    with library.transaction():
+        library.keep_only(names)
     return told
 
 
@@ -123,15 +126,16 @@ def _sync_one(
 def inspire_here(
     repository: Repository, settings: Settings, library: Library, session: Session, facts: Mapping[str, Figure]
 ) -> Inspiration:
-    """What the library holds for a session on this machine, given what was tried here before. `facts` are the figures of its
+    """What the library holds for a session on this machine, given what failed here before. `facts` are the figures of its
     baseline's run, which say what constants are in force."""
     place = dataclasses.replace(here(repository, settings, base=session.base), metric=session.metric, platform=session.platform)
     place = dataclasses.replace(place, budget=session.budget)
-    descriptions = [
+    failed = [
         experiment.description
         for name in session_names(repository)
         if name.startswith(f"{session.platform}/")
         for experiment in notebook.read(repository, notebook.NAMESPACE + name).experiments
+        if not experiment.status.advances
     ]
     path = next((p for p in session.editable if p.endswith(".py")), None)
     text = (repository.read_file(session.base, path) or b"").decode(errors="replace") if path else ""
@@ -140,7 +144,7 @@ def inspire_here(
         found = constants.read(text, known).constants
     except SyntaxError:
         found = {}
-    return inspire(library, place, found, descriptions)
+    return inspire(library, place, found, failed)
 
 
 def no_hub() -> AutoresearchError:

@@ -89,7 +89,9 @@ def command(
         _say(f"{told.reports} reports new or changed, {told.findings} findings in them ({told.calls} calls, {told.points} points)")
     place = community.here(repository, settings, platform)
     if metric:
-        place = dataclasses.replace(place, metric=_metric(library, metric))
+        named = _metric(library, metric)
+        if named != place.metric:  # our evaluator is known to measure our metric only
+            place = dataclasses.replace(place, metric=named, files={}, fingerprint="", data="")
     context.obj = _Place(repository, library, place, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)

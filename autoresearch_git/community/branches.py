@@ -13,22 +13,29 @@ from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, FileChange, Store
 
 MOST_COMMITS = 1_000  # of one branch, the newest
+MOST_LINES = 40  # of one diff that are kept to compare it by
 _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,40})")
 
 
 @dataclass(frozen=True)
 class BranchCommit:
-    """One commit. `blobs` are the editable files that it changes, path → (blob before, blob after)."""
+    """One commit. `own`: it stands on the branch itself, not on one that was merged into it. `edits`: it changes an editable
+    file. `restores`: it only brings back what was there before; the commits in between are `undone`."""
 
     sha: str
     subject: str
     body: str
-    merge: bool
-    seconds_since_epoch: int
+    own: bool
     changes: tuple[Change, ...] = ()
     lines: frozenset[str] = frozenset()
     edits: bool = False
-    reverts: str = ""
+    restores: bool = False
+    undone: bool = False
+
+    @property
+    def tries(self) -> bool:
+        """Whether it tries something: an edit of its own that is not the taking back of another."""
+        return self.own and self.edits and not self.restores
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,68 @@ def read_branches(store: Store, heads: Iterable[str], default: str, editable: Se
     pairs = [(base, tip) for tip, (base, _) in shapes.items() if base and tip not in ranks]
     changed = dict(zip((tip for _, tip in pairs), store.changed_files(pairs), strict=True))
     trees: dict[str, dict[str, tuple[str, str]]] = {}
+    edits = _edits(store, history, editable)
     branches = {}
     for tip, (base, shas) in shapes.items():
-        commits = tuple(_commit(history[sha], patches.get(sha)) for sha in shas[-MOST_COMMITS:])
         files = _files_at(store, tip, base, changed.get(tip), trees)
+        own = _first_parents(tip, history)
+        fates = _fates({path: blob for path, (_, blob) in trees[base or tip].items()}, own, edits, history, editable)
+        commits = tuple(_commit(history[sha], patches.get(sha), set(own), fates) for sha in shas[-MOST_COMMITS:])
         branches[tip] = Branch(tip, base, commits, changed.get(tip, {}), files)
     return branches
+
+
+def _edits(store: Store, history: Mapping[str, CommitMessage], editable: Sequence[str]) -> dict[str, dict[str, FileChange]]:
+    """commit → what it changes of the editable files, against its first parent."""
+    pairs = [(message.parents[0], sha) for sha, message in history.items() if message.parents]
+    found = store.changed_files(pairs, editable)
+    return {sha: changed for (_, sha), changed in zip(pairs, found, strict=True) if changed}
+
+
+def _first_parents(tip: str, history: Mapping[str, CommitMessage]) -> list[str]:
+    """The branch itself, the oldest first: what was merged into it is somebody else's."""
+    chain = []
+    while tip in history:
+        chain.append(tip)
+        tip = history[tip].parents[0] if history[tip].parents else ""
+    return chain[::-1]
+
+
+@dataclass(frozen=True)
+class _Fates:
+    undone: frozenset[str]
+    restores: frozenset[str]
+
+
+def _fates(
+    before: Mapping[str, str],
+    own: Sequence[str],
+    edits: Mapping[str, Mapping[str, FileChange]],
+    history: Mapping[str, CommitMessage],
+    editable: Sequence[str],
+) -> _Fates:
+    """Which commits were undone, and by which: a commit whose editable files are those of an earlier state undoes all between,
+    whatever its message says; one that says `This reverts commit …` undoes that one."""
+    state = tuple(before.get(path, "") for path in editable)
+    states = [("", state)]
+    undone: set[str] = set()
+    restores: set[str] = set()
+    for sha in own:
+        changed = edits.get(sha, {})
+        after = tuple(changed[path].blob if path in changed else blob for path, blob in zip(editable, state, strict=True))
+        named = _REVERTS.search(history[sha].text[:4_000])
+        known = next((i for i in range(len(states) - 1, -1, -1) if states[i][1] == after), None)
+        if after != state and known is not None:
+            undone |= {name for name, _ in states[known + 1 :]}
+            restores.add(sha)
+            del states[known + 1 :]
+        elif after != state:
+            states.append((sha, after))
+            if named:
+                undone |= {name for name in own if name.startswith(named[1])}
+                restores.add(sha)
+        state = after
+    return _Fates(frozenset(undone), frozenset(restores))
 
 
 def _walk(tip: str, history: Mapping[str, CommitMessage], ranks: Mapping[str, int]) -> tuple[str, list[str]]:
@@ -97,19 +160,20 @@ def _patches(
         yield sha, (changes.in_patch(patch), changes.normal_lines(patch))
 
 
-def _commit(message: CommitMessage, patch: tuple[tuple[Change, ...], frozenset[str]] | None) -> BranchCommit:
+def _commit(
+    message: CommitMessage, patch: tuple[tuple[Change, ...], frozenset[str]] | None, own: set[str], fates: _Fates
+) -> BranchCommit:
     subject, _, body = message.text.partition("\n")
-    reverted = _REVERTS.search(body[:4_000])
     return BranchCommit(
         sha=message.sha,
         subject=one_line(subject),
         body=body[:4_000],
-        merge=len(message.parents) > 1,
-        seconds_since_epoch=message.seconds_since_epoch,
+        own=message.sha in own and len(message.parents) < 2,
         changes=patch[0] if patch else (),
-        lines=frozenset(sorted(patch[1])[:40]) if patch else frozenset(),
+        lines=frozenset(sorted(patch[1])[:MOST_LINES]) if patch else frozenset(),
         edits=patch is not None,
-        reverts=reverted[1] if reverted else "",
+        restores=message.sha in fates.restores,
+        undone=message.sha in fates.undone,
     )
 
 

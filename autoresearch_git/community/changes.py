@@ -48,6 +48,11 @@ class Change:
         """The name as words, so that `EMBEDDING_LR`, `embedding LR` and `embedding-lr` are one."""
         return key(self.name)
 
+    @property
+    def literal(self) -> bool:
+        """Whether its new value is a value and no expression: only then can two of them be the same."""
+        return not isinstance(value(self.new), str) or bool(re.fullmatch(r"[\"']?[SLM]{2,12}[\"']?", self.new))
+
     def __str__(self) -> str:
         return f"{self.name} {self.old} → {self.new}" if self.old else f"{self.name} = {self.new}"
 

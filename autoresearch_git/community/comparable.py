@@ -27,6 +27,9 @@ EQUIVALENT = (
 )
 
 
+_CONTRADICTED = "others could not repeat it"
+
+
 @dataclass(frozen=True)
 class Here:
     """What a number of this repository on this machine means. `files` are path → blob of its harness, without lock files;
@@ -80,7 +83,7 @@ def compare(finding: Finding, here: Here, replications: Iterable[Replication] = 
         _budget(finding, here),
         _hardware(finding, here),
         Reason("values", not finding.doubts, "; ".join(finding.doubts) or "its values are possible"),
-        Reason("evidence", evidence != "contradicted", evidence),
+        Reason("evidence", evidence != "contradicted", _CONTRADICTED if evidence == "contradicted" else "nobody contradicts it"),
         Reason("result", finding.best is not None, "it has a result" if finding.best is not None else "it gives no number"),
     )
     return Comparability(reasons, evidence)
@@ -106,8 +109,8 @@ def _metric(finding: Finding, here: Here) -> Reason:
 
 
 def _untouched(finding: Finding, here: Here) -> Reason:
-    if not finding.files:
-        return Reason("own evaluator", None, "it names no commit whose evaluator could be looked at")
+    if not finding.files or finding.metric.name != here.metric.name:
+        return Reason("own evaluator", None, "there is no evaluator of its that could be looked at")
     touched = [path for path in finding.changed if path in here.files]
     return Reason(
         "own evaluator",
@@ -119,8 +122,10 @@ def _untouched(finding: Finding, here: Here) -> Reason:
 def _evaluator(finding: Finding, here: Here) -> Reason:
     if here.fingerprint and finding.record.harness == here.fingerprint:
         return Reason("evaluator", True, "its harness has the same fingerprint")
+    if finding.metric.name != here.metric.name:
+        return Reason("evaluator", None, f"what measures its {finding.metric.name} is unknown")
     if not here.files:
-        return Reason("evaluator", None, "this repository has no file that measures")
+        return Reason("evaluator", None, f"this repository has no file that measures {here.metric.name}")
     if not finding.files:
         return Reason("evaluator", None, "its evaluator is unknown")
     absent = [path for path in here.files if path not in finding.files]
@@ -143,7 +148,7 @@ def _data(finding: Finding, here: Here) -> Reason:
     if told:
         return Reason("data", None, "which data is used here is not known before a session has run")
     same = _evaluator(finding, here).ok
-    return Reason("data", same, "the data of the same evaluator" if same else "its data is unknown")
+    return Reason("data", same or None, "the data of the same evaluator" if same else "its data is unknown")
 
 
 def _budget(finding: Finding, here: Here) -> Reason:

@@ -8,7 +8,7 @@ first that has results gives the claims, the others are held against it. Every c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git.community import changes, prose, record
@@ -25,6 +25,7 @@ from autoresearch_git.ledger.tables import Results, Row
 from autoresearch_git.plaintext import one_line
 
 SOURCES = ("notebook", "record", "table", "text", "title", "commits", "none")  # the most trusted first
+LEAST_WORDS = 8  # characters of a description that a commit is known by
 LEAST_COMMITS = 3  # that change an editable file, for a branch without a number to be a research run
 ANSWERS_TO_RESULTS = re.compile(r"(^|/)(results[^/]*\.tsv|\.gitignore)$|\.(tsv|md|png|log|svg)$")
 
@@ -44,6 +45,11 @@ class Claim:
     changes: tuple[Change, ...] = ()
     lines: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> object:
+        """What tells it apart from every other claim: several reports may tell of the same commit."""
+        return self.sha or (self.commit, self.description, self.value)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -54,6 +60,7 @@ class Finding:
     metric: Metric
     name: str = ""
     platform: str = ""
+    platform_source: str = ""
     baseline: float | None = None
     best: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -83,13 +90,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was fetched for a report. `tables` are the results files at its head, path → text; `missing` are
+    """Everything that was fetched for a report. `tables` are the results files at its head, path → text, `notes` the
+    prose that its branch has brought; `missing` are
     the (short) shas in them that the hub has no commit of. `time_budget` is the constant of its prepare.py, in seconds."""
 
     report: Report
     branch: Branch | None = None
     tables: Mapping[str, str] = field(default_factory=dict)
     notebook: Notebook | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
     time_budget: float | None = None
     missing: frozenset[str] = frozenset()
 
@@ -165,11 +174,10 @@ def _of_headline(headline: prose.Headline, wanted: Metric) -> Results:
 
 def _of_commits(branch: Branch | None, wanted: Metric) -> Iterable[Source]:
     """Commits alone: what is still on the branch was kept, what was reverted was not; there is no number."""
-    tried = [c for c in branch.commits if c.edits and not c.merge and not c.reverts] if branch else []
-    if branch is None or len(tried) < LEAST_COMMITS:
+    tried = [c for c in branch.commits if c.tries] if branch else []
+    if len(tried) < LEAST_COMMITS:
         return
-    gone = {c.sha for c in tried for other in branch.commits if other.reverts and c.sha.startswith(other.reverts)}
-    rows = tuple(Row(0, c.sha, None, "discard" if c.sha in gone else "keep", c.subject) for c in tried)
+    rows = tuple(Row(0, c.sha, None, "discard" if c.undone else "keep", c.subject) for c in tried)
     yield "commits", "the commits", Results(wanted.name, wanted.direction, rows)
 
 
@@ -208,7 +216,8 @@ def _finding(
     if kind == "title":
         counts = {"other": headline.experiments or 0} if headline else {}
         claims = ()
-    found = [*problems, *results.problems[:5], *_orphans(results, branch, evidence.missing)]
+    platform = _platform(evidence, told, claims)
+    found = [*problems, *results.problems[:5], *_orphans(results, branch, evidence.missing, claims, metric)]
     if (
         headline
         and kind not in ("title",)
@@ -222,14 +231,15 @@ def _finding(
         source=kind,
         metric=metric,
         name=name,
-        platform=_platform(evidence, told, claims),
+        platform=platform[0],
+        platform_source=platform[1],
         baseline=baseline,
         best=best,
         counts=counts,
         claims=claims,
         problems=tuple(one_line(p) for p in found),
         base=(branch.base if branch else "") or told.base,
-        commits=len([c for c in branch.commits if not c.merge]) if branch else 0,
+        commits=sum(c.own for c in branch.commits) if branch else 0,
         changed=tuple(sorted(branch.changed)) if branch else (),
         files=branch.files if branch else {},
         record=told,
@@ -240,11 +250,11 @@ def _finding(
     )
 
 
-def _claims(results: Results, metric: Metric, branch: Branch | None, where: str) -> Iterable[Claim]:
+def _claims(results: Results, metric: Metric, branch: Branch | None, where: str) -> Iterator[Claim]:
     """The rows as claims, each against the best that was kept before it."""
     incumbent: float | None = None
     for row in results.rows:
-        commit = branch.find(row.sha) if branch and row.sha else None
+        commit = _commit_of(row, branch)
         delta = row.delta
         if delta is None and row.value is not None and incumbent is not None and row.status != "baseline":
             delta = row.value - incumbent
@@ -264,7 +274,22 @@ def _claims(results: Results, metric: Metric, branch: Branch | None, where: str)
             incumbent = row.value if incumbent is None or metric.gain(row.value, incumbent) > 0 else incumbent
 
 
-def _orphans(results: Results, branch: Branch | None, missing: frozenset[str]) -> Iterable[str]:
+def _kept_though_worse(claim: Claim, metric: Metric) -> bool:
+    return claim.status == "keep" and claim.value is not None and claim.delta is not None and metric.gain(claim.delta, 0.0) < 0
+
+
+def _commit_of(row: Row, branch: Branch | None) -> BranchCommit | None:
+    """The commit of a row: by its sha, or where it has none by the one subject that holds its description."""
+    if branch is None or row.sha or row.commit:
+        return branch.find(row.sha) if branch and row.sha else None
+    words = " ".join(row.description.lower().split())
+    found = [c for c in branch.commits if c.tries and len(words) >= LEAST_WORDS and words in c.subject.lower()]
+    return found[0] if len(found) == 1 else None
+
+
+def _orphans(
+    results: Results, branch: Branch | None, missing: frozenset[str], claims: Sequence[Claim], metric: Metric
+) -> Iterable[str]:
     """What rows and commits do not have in common."""
     named = [row for row in results.rows if row.commit]
     words = [row.commit for row in named if not row.sha and row.status != "baseline"]
@@ -275,30 +300,21 @@ def _orphans(results: Results, branch: Branch | None, missing: frozenset[str]) -
     lost = [row.commit for row in named if row.sha and row.commit in missing]
     if lost:
         yield f"{len(lost)} of {len(named)} commits cannot be found anywhere in the hub ({_some(lost)})"
-    measured = {c.sha for row in named if (c := branch.find(row.sha))}
-    if measured:
-        for commit in _unmeasured(branch, measured):
-            yield f"commit {commit.sha[:7]} ({commit.subject}) is on the branch, but no row measures it"
+    measured = {c.sha for row in results.rows if (c := _commit_of(row, branch))}
+    left = [c for c in branch.commits if c.tries and c.sha not in measured] if measured else []
+    if len(left) == 1:
+        yield f"commit {left[0].sha[:7]} ({left[0].subject}) is on the branch, but no row measures it"
+    elif left:
+        yield f"{len(left)} commits are on the branch, but no row measures them ({_some([c.sha[:7] for c in left])})"
+    worse = [row for row, claim in zip(results.rows, claims, strict=False) if _kept_though_worse(claim, metric)]
+    if worse:
+        kept = sum(claim.status == "keep" for claim in claims)
+        lines = _some([f"line {row.line}" for row in worse])
+        yield f"{len(worse)} of {kept} kept rows are worse than the best before them ({lines})"
 
 
 def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:3]) + (", …" if len(words) > 3 else "")
-
-
-def _unmeasured(branch: Branch, measured: set[str]) -> Iterable[BranchCommit]:
-    """Commits that change an editable file and have no row; what only takes back the one before it is none."""
-    before: BranchCommit | None = None
-    for commit in branch.commits:
-        if not commit.edits or commit.merge:
-            continue
-        undone = before is not None and commit.lines == _mirrored(before.lines)
-        if commit.sha not in measured and not commit.reverts and not undone:
-            yield commit
-        before = commit
-
-
-def _mirrored(lines: frozenset[str]) -> frozenset[str]:
-    return frozenset(("+" if line[0] == "-" else "-") + line[1:] for line in lines)
 
 
 def _rounds_to(value: float, told: float) -> bool:
@@ -312,14 +328,22 @@ def _budget(evidence: Evidence, told: Record) -> float | None:
     return told.budget_seconds if told.budget_seconds is not None else evidence.time_budget
 
 
-def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> str:
-    """The hardware class: from the record or notebook, the branch's name, or the one device that the text speaks of."""
+def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tuple[str, str]:
+    """The hardware class, and where it was read."""
     report = evidence.report
     if evidence.notebook:
-        return one_line(evidence.notebook.session.platform, 40)
+        return one_line(evidence.notebook.session.platform, 40), "its notebook"
     if told.session.count("/") == 1:
-        return told.session.partition("/")[0]
-    name = report.name if report.kind in ("branch", "notebook") else ""
-    commits = evidence.branch.commits if evidence.branch else ()
-    described = "\n".join(claim.description for claim in claims)
-    return platform_of([report.branch, name, report.title, report.body, described, *(f"{c.subject}\n{c.body}" for c in commits)])
+        return told.session.partition("/")[0], "its record"
+    commits = [c for c in evidence.branch.commits if c.own] if evidence.branch else []
+    return platform_of(
+        [
+            ("its branch's name", report.branch),
+            ("its name", report.name if report.kind in ("branch", "notebook") else ""),
+            ("its title", report.title),
+            ("its description", report.body),
+            ("its rows", "\n".join(claim.description for claim in claims)),
+            *((f"commit {c.sha[:7]}", f"{c.subject}\n{c.body}") for c in commits),
+            *evidence.notes.items(),
+        ]
+    )

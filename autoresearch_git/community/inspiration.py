@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,23 @@ _ON_ITS_OWN_SCALE = re.compile(r"RATIO|FRAC|BETA|MOMENTUM|PROB|DROPOUT")  # wher
 
 
 @dataclass(frozen=True)
-class Idea:
-    """A change of one constant, as this repository would make it: `source` is the new text of its value. `gains` are what
-    each report says it brought, relative to the size of the metric (0.012 is 1.2 % better)."""
+class Step:
+    """A constant of ours moved, in source text: `before` is empty where the report does not tell it."""
 
     name: str
-    source: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before} → {self.after}" if self.before else f"{self.name} = {self.after}"
+
+
+@dataclass(frozen=True)
+class Idea:
+    """A change of constants, as this repository would make it. `gains` are what each report says it brought, relative to the
+    size of the metric (0.012 is 1.2 % better)."""
+
+    steps: tuple[Step, ...]
     gains: tuple[float, ...]
     kept: int
     times: int
@@ -57,9 +68,7 @@ class DeadEnd:
     """A step that was tried on our hardware class and never kept: from one value of a constant to another. From elsewhere
     the same value may still be a good one."""
 
-    name: str
-    before: str
-    after: str
+    step: Step
     times: int
     reports: tuple[str, ...]
     quote: str
@@ -76,7 +85,8 @@ class Inspiration:
 
     def is_dead_end(self, name: str, before: str, after: str) -> bool:
         """Whether the step from one source text of a constant's value to another is known to fail here."""
-        return any(d.name == name and same_value(d.before, before) and same_value(d.after, after) for d in self.dead_ends)
+        steps = (dead_end.step for dead_end in self.dead_ends)
+        return any(s.name == name and same_value(s.before, before) and same_value(s.after, after) for s in steps)
 
 
 NOTHING_READ = Inspiration()
@@ -84,11 +94,9 @@ NOTHING_READ = Inspiration()
 
 @dataclass(frozen=True)
 class _Told:
-    """A claim that moves one constant of ours: from `before` (where that is told) to `source`."""
+    """A claim that moves constants of ours, and does nothing else as far as its diff is known."""
 
-    name: str
-    before: str
-    source: str
+    steps: tuple[Step, ...]
     claim: Claim
     finding: Finding
     here: bool
@@ -98,15 +106,15 @@ class _Told:
         return self.claim.status in ("keep", "discard", "crash")
 
 
-def inspire(library: Library, here: Here, constants: Mapping[str, Constant], tried_here: Iterable[str] = ()) -> Inspiration:
-    """What the library holds for a researcher at this place. `tried_here` are descriptions of experiments done here before."""
+def inspire(library: Library, here: Here, constants: Mapping[str, Constant], failed_here: Iterable[str] = ()) -> Inspiration:
+    """What the library holds for a researcher at this place. `failed_here` describe experiments that failed here before."""
     verdicts = _verdicts(library, here)
     told = list(_told_of(library, here, constants, verdicts))
-    done = [change for text in tried_here for change in changes.in_words(text)]
+    failed = [change for text in failed_here for change in changes.in_words(text)]
     dead_ends = _dead_ends(told)
-    ideas = [_idea(name, source, group) for (name, source), group in _grouped(told, lambda t: (t.name, t.source)).items()]
-    fresh = [i for i in ideas if i.kept and i.worth > 0 and (i.kept_here or not i.here) and not _among(i, done)]
-    suggestions = tuple(sorted(fresh, key=lambda i: (-(i.here > 0), -i.worth, i.name)))
+    ideas = [_idea(steps, group) for steps, group in _grouped(told).items()]
+    fresh = [i for i in ideas if i.kept and i.worth > 0 and (i.kept_here or not i.here) and not _failed(i, failed)]
+    suggestions = tuple(sorted(fresh, key=lambda i: (-(i.here > 0), -i.worth, str(i.steps))))
     stacks = [(f, v) for f, v in verdicts.values() if v.comparable]
     return Inspiration(suggestions, dead_ends, tuple(sorted(verdicts)), _digest(suggestions, dead_ends, stacks, here))
 
@@ -120,59 +128,57 @@ def _verdicts(library: Library, here: Here) -> dict[str, tuple[Finding, Comparab
 def _told_of(
     library: Library, here: Here, constants: Mapping[str, Constant], verdicts: Mapping[str, tuple[Finding, Comparability]]
 ) -> Iterator[_Told]:
-    """The claims of sound findings that move exactly one constant, which is ours too; each commit once."""
+    """The claims of sound findings that move constants which are ours too, and nothing else; each commit once."""
     origins: dict[tuple[str, str], str] = {}  # where a session began with a constant
     seen: set[object] = set()
     for hit in library.hits("f.metric = ? ORDER BY c.id", (here.metric.name,)):
         claim, finding = hit.claim, hit.finding
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)
-        same = claim.sha or (claim.description, claim.value)  # one session may be told in several reports
-        if len(claim.changes) != 1 or same in seen or not verdicts[finding.key][1].sound:
+        more = bool(claim.lines) and len(claim.lines) != 2 * len(claim.changes)  # the diff does something besides
+        if not claim.changes or more or claim.identity in seen or not verdicts[finding.key][1].sound:
             continue
-        change = claim.changes[0]
-        placed = _placed(change, origins[(finding.key, change.key)], constants)
-        if placed:
-            seen.add(same)
+        steps = [_placed(change, origins[(finding.key, change.key)], constants) for change in claim.changes]
+        placed = tuple(step for step in steps if step)
+        if len(placed) == len(steps):
+            seen.add(claim.identity)
             on_ours = bool(finding.platform) and finding.platform.upper() == here.platform.upper()
-            yield _Told(placed[0], change.old, placed[1], claim, finding, on_ours)
+            yield _Told(placed, claim, finding, on_ours)
 
 
-def _grouped(told: Iterable[_Told], key: Callable[[_Told], tuple[str, ...]]) -> dict[tuple[str, ...], list[_Told]]:
-    grouped: dict[tuple[str, ...], list[_Told]] = {}
+def _grouped(told: Iterable[_Told]) -> dict[tuple[Step, ...], list[_Told]]:
+    grouped: dict[tuple[Step, ...], list[_Told]] = {}
     for one in told:
-        grouped.setdefault(key(one), []).append(one)
+        grouped.setdefault(one.steps, []).append(one)
     return grouped
 
 
-def _among(idea: Idea, done: Sequence[Change]) -> bool:
-    return any(change.key == changes.key(idea.name) and same_value(change.new, idea.source) for change in done)
+def _failed(idea: Idea, failed: Sequence[Change]) -> bool:
+    """Whether the very same steps were tried here, in vain."""
+    return all(any(c.key == changes.key(s.name) and same_value(c.new, s.after) for c in failed) for s in idea.steps)
 
 
 def _dead_ends(told: Sequence[_Told]) -> tuple[DeadEnd, ...]:
-    steps = _grouped((t for t in told if t.here and t.judged and t.before), lambda t: (t.name, t.before, t.source))
+    groups = _grouped(t for t in told if t.here and t.judged and len(t.steps) == 1 and t.steps[0].before)
     return tuple(
         DeadEnd(
-            name=step[0],
-            before=step[1],
-            after=step[2],
+            step=steps[0],
             times=len(group),
             reports=tuple(dict.fromkeys(t.finding.key for t in group)),
             quote=one_line(group[0].claim.description, 120),
         )
-        for step, group in sorted(steps.items())
+        for steps, group in sorted(groups.items(), key=lambda pair: str(pair[0]))
         if not any(t.claim.status == "keep" for t in group)
     )
 
 
-def _idea(name: str, source: str, group: Sequence[_Told]) -> Idea:
+def _idea(steps: tuple[Step, ...], group: Sequence[_Told]) -> Idea:
     judged = [t for t in group if t.judged]
     gains = [(t, gain) for t in judged if (gain := _relative_gain(t.claim, t.finding)) is not None]
     best = max(gains, key=lambda pair: pair[1])[0] if gains else group[0]
     best_first = sorted(group, key=lambda t: t is not best)
     return Idea(
-        name=name,
-        source=source,
+        steps=steps,
         gains=tuple(gain for _, gain in gains),
         kept=sum(t.claim.status == "keep" for t in judged),
         times=len(judged),
@@ -196,49 +202,52 @@ def _relative_gain(claim: Claim, finding: Finding) -> float | None:
 # -- from their constant to ours --------------------------------------------------------------------------------------
 
 
-def _placed(change: Change, origin: str, constants: Mapping[str, Constant]) -> tuple[str, str] | None:
-    """(name, new source) of the change in this repository, or None where it has no place here. `origin` is the value that
-    the session began with."""
+def _placed(change: Change, origin: str, constants: Mapping[str, Constant]) -> Step | None:
+    """The change as a step of this repository's constant, or None where it has no place here. `origin` is the value that the
+    session began with."""
     constant = _named(change, constants)
     if constant is None:
         return None
-    new, now = changes.value(change.new), constant.value
-    if isinstance(now, bool) or isinstance(new, bool):
-        return (constant.name, str(new)) if isinstance(new, bool) and isinstance(now, bool) and new != now else None
-    if isinstance(now, (int, float)) and isinstance(new, (int, float)):
-        start = changes.value(origin) if origin else None
-        return _number(constant, start if isinstance(start, (int, float)) else None, new)
-    if isinstance(now, tuple) and isinstance(new, tuple) and len(now) == len(new) and now != new:
-        return constant.name, "(" + ", ".join(repr(v) for v in new) + ")"
-    if (
-        isinstance(now, str)
-        and isinstance(new, str)
-        and re.fullmatch(r"[A-Z]{1,12}", new)
-        and set(new) <= {*now, "S", "L"}
-        and new != now
-    ):
-        return constant.name, f'"{new}"'
+    start = changes.value(origin) if origin else None
+    after = _ours(constant, start, change.new)
+    before = _ours(constant, start, change.old) if change.old else ""
+    if after is None or before is None or same_value(after, before or constant.source):
+        return None
+    return Step(constant.name, before, after)
+
+
+def _ours(constant: Constant, start: object, text: str) -> str | None:
+    """Source text of one of their values as ours, where it can be one."""
+    theirs, now = changes.value(text), constant.value
+    if isinstance(now, bool) or isinstance(theirs, bool):
+        return str(theirs) if isinstance(now, bool) and isinstance(theirs, bool) else None
+    if isinstance(now, (int, float)) and isinstance(theirs, (int, float)):
+        return _number(constant, start if isinstance(start, (int, float)) else None, theirs)
+    if isinstance(now, tuple) and isinstance(theirs, tuple) and len(now) == len(theirs):
+        return "(" + ", ".join(repr(v) for v in theirs) + ")"
+    if isinstance(now, str) and isinstance(theirs, str) and re.fullmatch(r"[A-Z]{1,12}", theirs):
+        return f'"{theirs}"' if set(theirs) <= {*now, "S", "L"} else None
     return None
 
 
-def _number(constant: Constant, start: float | None, new: float) -> tuple[str, str] | None:
+def _number(constant: Constant, start: float | None, value: float) -> str | None:
     """Their value where they began with ours, or where it means the same everywhere; otherwise ours, moved by the factor that
     they moved theirs by since they began."""
     now = constant.value
     if start is None or math.isclose(start, now, rel_tol=0.02) or _ON_ITS_OWN_SCALE.search(constant.name):
-        target = new
-    elif start > 0 and new > 0 and now > 0:
-        target = now * new / start
+        target = value
+    elif start > 0 and value > 0 and now > 0:
+        target = now * value / start
     else:
         return None
-    if math.isclose(target, now, rel_tol=0.02) or abs(target) > MOST_TIMES * max(abs(now), 1e-9) > 0 < abs(now):
+    if not math.isfinite(target) or (now and abs(target) > MOST_TIMES * abs(now)):
         return None
-    if isinstance(now, int):
-        whole = round(target)
-        if "**" in constant.source:
-            return (constant.name, f"2**{round(math.log2(whole))}") if whole > 0 and math.log2(whole).is_integer() else None
-        return (constant.name, str(whole)) if whole != now and abs(whole - target) < 0.01 * max(1, abs(target)) else None
-    return constant.name, repr(float(f"{target:.4g}"))
+    if not isinstance(now, int):
+        return repr(float(f"{target:.4g}"))
+    whole = round(target)
+    if "**" in constant.source:
+        return f"2**{round(math.log2(whole))}" if whole > 0 and math.log2(whole).is_integer() else None
+    return str(whole) if abs(whole - target) < 0.01 * max(1, abs(target)) else None
 
 
 def _named(change: Change, constants: Mapping[str, Constant]) -> Constant | None:
@@ -297,7 +306,7 @@ def _stack(finding: Finding, verdict: Comparability) -> dict[str, Any]:
 def _idea_told(idea: Idea) -> dict[str, Any]:
     mean = sum(idea.gains) / len(idea.gains) if idea.gains else None
     return {
-        "change": f"{idea.name} = {idea.source}",
+        "change": ", ".join(map(str, idea.steps)),
         "gain": None if mean is None else round(mean, 5),
         "kept": f"{idea.kept} of {idea.times}",
         "platforms": list(idea.platforms[:6]),
@@ -308,7 +317,7 @@ def _idea_told(idea: Idea) -> dict[str, Any]:
 
 def _dead_end_told(dead_end: DeadEnd) -> dict[str, Any]:
     return {
-        "change": f"{dead_end.name} {dead_end.before} → {dead_end.after}",
+        "change": str(dead_end.step),
         "times": dead_end.times,
         "seen_in": list(dead_end.reports[:3]),
         "quote": dead_end.quote,

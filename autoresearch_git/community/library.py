@@ -56,6 +56,37 @@ GLOSSARY = {
 }  # fmt: skip
 
 
+_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "instead",
+        "into",
+        "is",
+        "it",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "than",
+        "that",
+        "the",
+        "to",
+        "with",
+    ]
+)
+
+
 @dataclass(frozen=True)
 class Hit:
     """A claim that a search found, with the finding it stands in; the best first."""
@@ -192,15 +223,29 @@ class Library:
     def named(self, wanted: str) -> list[Finding]:
         """The findings that a user names: `44`, `#44`, `owner/name#44`, a branch, or a whole key; with their claims."""
         word = wanted.strip()
-        numbered = word.lstrip("#")
-        ends = [f"%#{numbered}", f"%#{numbered}/%"] if numbered.isdigit() else [f"%@{word}", f"%/{word}"]
-        rows = self._db.execute(
-            "SELECT id, json FROM findings WHERE key = ? OR report = ? OR "
-            + " OR ".join("key LIKE ?" for _ in ends)
-            + " ORDER BY id",
-            (word, word, *ends),
-        )
-        return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in rows.fetchall()]
+        word = f"#{word}" if word.isdigit() else word
+        rows = self._db.execute("SELECT id, json, key, report, hub FROM findings ORDER BY id").fetchall()
+        chosen = [
+            (number, text)
+            for number, text, key, report, hub in rows
+            if word in (key, report, key.removeprefix(hub), report.removeprefix(hub), report.removeprefix(f"{hub}@"))
+        ]
+        if not chosen:  # a branch, of whatever kind of report
+            chosen = [(number, text) for number, text, *_ in rows if json.loads(text)["report"]["branch"] == word]
+        return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in chosen]
+
+    def has_report(self, wanted: str) -> bool:
+        """Whether a report of that number was read, whatever was found in it."""
+        end = wanted.strip().rpartition("#")[2]
+        return self._db.execute("SELECT 1 FROM reports WHERE name = ?", (end,)).fetchone() is not None
+
+    def keep_only(self, hubs: Iterable[str]) -> None:
+        """Forget what was read from any other hub: it is no hub of this repository any more."""
+        gone = set(self.hubs()) - set(hubs)
+        for (key,) in [row for hub in gone for row in self._db.execute("SELECT key FROM reports WHERE hub = ?", (hub,)).fetchall()]:
+            self.drop_findings(key)
+            self._db.execute("DELETE FROM reports WHERE key = ?", (key,))
+        self._db.executemany("DELETE FROM hubs WHERE name = ?", [(hub,) for hub in gone])
 
     def _claims(self, finding: int) -> tuple[Claim, ...]:
         rows = self._db.execute(f"SELECT {_CLAIM} FROM claims c WHERE finding = ? ORDER BY id", (finding,))
@@ -217,7 +262,7 @@ class Library:
 
     def search(self, text: str, limit: int = 200) -> list[Hit]:
         """Claims that speak of the words, the best match first: all of the words before some of them."""
-        words = re.findall(r"\w+", text)[:24]
+        words = telling_words(text)[:24]
         if not words:
             return []
         every = " AND ".join(_word_or_meaning(w) for w in words)
@@ -298,6 +343,11 @@ def _expanded(text: str) -> str:
 
 def _hash(line: str) -> int:
     return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=7).digest(), "big")
+
+
+def telling_words(text: str) -> list[str]:
+    """The words of a text that say what it is about."""
+    return [word for word in re.findall(r"\w+", text.lower()) if word not in _STOP_WORDS]
 
 
 def _word_or_meaning(word: str) -> str:

@@ -15,6 +15,7 @@ _DEVICE = re.compile(
     r"|M[1-5](?:\s(?:Pro|Max|Ultra))?|MI\d{3}[AX]?|RX\s?\d{4}(?:\s?XTX?)?|Arc\s?[A-Z]\d{2,3}|Strix\s?Halo|Orin(?:\s?Nano)?)\b",
     re.IGNORECASE,
 )
+_LABELLED = re.compile(r"\b(?:platform|gpu|hardware|device|machine|card)\b\W{0,6}[:|=]\W{0,6}(.{2,80})", re.IGNORECASE)
 _ALIASES = {"A6000": "RTXA6000", "A5000": "RTXA5000", "A4000": "RTXA4000"}
 
 
@@ -32,17 +33,20 @@ def devices(text: str) -> list[str]:
     return list(found.values())
 
 
-def platform_of(texts: Iterable[str]) -> str:
-    """The platform of a report: a branch `exp/<platform>/…` says it; otherwise the first text that names exactly one device."""
-    listed = [text for text in texts if text]
-    for text in listed[:3]:
-        match = _BRANCH.search(text)
+def platform_of(texts: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """(platform, where it was read) of a report, from (where, text) in the order of trust: a branch `exp/<platform>/…` says it;
+    then a line such as `GPU: RTX 2060`; then the first text that names exactly one device. Both empty where nothing tells."""
+    listed = [(where, text) for where, text in texts if text]
+    for where, text in listed:
+        match = _BRANCH.search(text[:2_000])
         if match:
-            return hardware_class(match[1]) if devices(match[1]) else match[1]
-    for text in listed:
+            return (hardware_class(match[1]) if devices(match[1]) else match[1]), where
+    for where, text in listed:
+        labelled = {device for line in _LABELLED.findall(text[:20_000]) for device in devices(line)}
+        if len(labelled) == 1:
+            return labelled.pop(), where
+    for where, text in listed:
         found = devices(text)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            return ""  # several: who knows which one it was
-    return ""
+        if found:  # several: who knows which one it was
+            return (found[0], where) if len(found) == 1 else ("", "")
+    return "", ""

@@ -29,6 +29,7 @@ from autoresearch_git.repository import Remote, Store
 
 FIRST_LOOK = 30  # reports asked for where mostly nothing is new
 LARGEST_TABLE = 1 << 20  # bytes of a results file
+LARGEST_NOTE = 1 << 16  # of a text beside it
 CHUNK = 250  # reports parsed in one transaction
 
 
@@ -195,7 +196,8 @@ class Syncer:
         there = self.store.blobs(sha for sha in heads.values() if sha)
         heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
         branches = read_branches(self.store, heads.values(), default, self.editable)
-        tables = self._tables(branches.values())
+        tables = self._texts(branches.values(), ".tsv", LARGEST_TABLE)
+        notes = self._texts(branches.values(), ".md", LARGEST_NOTE)
         budgets = self._budgets(branches.values())
         missing = self._missing(tables)
         found = []
@@ -203,7 +205,8 @@ class Syncer:
             branch = branches.get(heads.get(report.key, ""))
             texts = tables.get(branch.head, {}) if branch else {}
             budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
-            found.append(Evidence(report, branch, texts, books.get(report.key), budget, missing))
+            prose = notes.get(branch.head, {}) if branch else {}
+            found.append(Evidence(report, branch, texts, books.get(report.key), prose, budget, missing))
         return found
 
     def _notebook(self, hub: Hub, report: Report, refs: Mapping[str, str]) -> Notebook | None:
@@ -221,15 +224,15 @@ class Syncer:
         own = report.kind == "notebook" or report.head in (refs.get(branch), book.head)
         return book if own else None
 
-    def _tables(self, branches: Iterable[Branch]) -> dict[str, dict[str, str]]:
-        """head → path → text of the results files that each branch has brought."""
+    def _texts(self, branches: Iterable[Branch], suffix: str, largest: int) -> dict[str, dict[str, str]]:
+        """head → path → text of the files of a kind that each branch has brought or changed."""
         wanted = [
             (branch.head, path, change.blob)
             for branch in branches
             for path, change in branch.changed.items()
-            if path.endswith(".tsv") and change.mode.startswith("100")
+            if path.endswith(suffix) and change.mode.startswith("100")
         ]
-        texts = {sha: raw.decode(errors="replace") for sha, raw in self.store.read_blobs((b for _, _, b in wanted), LARGEST_TABLE)}
+        texts = {sha: raw.decode(errors="replace") for sha, raw in self.store.read_blobs((b for _, _, b in wanted), largest)}
         found: dict[str, dict[str, str]] = {}
         for head, path, blob in wanted:
             if blob in texts:

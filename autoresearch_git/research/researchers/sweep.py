@@ -98,13 +98,18 @@ def _inspired(
     text: str, reading: Reading, idea: Idea, memory: _Memory, facts: Mapping[str, Any], modules: Mapping[str, str]
 ) -> tuple[dict[str, str], str] | None:
     """The change that a finding suggests and its text, where it is new here and the file's own asserts allow it."""
-    constant = reading.constants.get(idea.name)
-    if constant is None or _LEFT_ALONE.search(idea.name) or "\n" in constant.source or len(constant.source) > _LONGEST:
+    sources = {}
+    for step in idea.steps:
+        constant = reading.constants.get(step.name)
+        if constant is None or _LEFT_ALONE.search(step.name) or "\n" in constant.source or len(constant.source) > _LONGEST:
+            return None
+        before, after = _value(step.before), _value(step.after)
+        if after is None or _same(after, constant.value) or (step.before and not _same(before, constant.value)):
+            return None  # done, or its turn comes when the step before it was kept
+        sources[step.name] = step.after
+    if all(any(_same(_value(text), other) for other in memory.tried.get(name, [])) for name, text in sources.items()):
         return None
-    value = _value(idea.source)
-    if value is None or any(_same(value, other) for other in [*memory.tried.get(idea.name, []), constant.value]):
-        return None
-    return _allowed(text, reading, {idea.name: idea.source}, facts, modules)
+    return _allowed(text, reading, sources, facts, modules)
 
 
 def _evidence(idea: Idea) -> str:
