@@ -6,6 +6,7 @@ A command's module is imported only when it is called, so that `git autoresearch
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import io
@@ -63,6 +64,12 @@ class CommandTable(click.Group):
             return None
         command: click.Command = importlib.import_module(f"autoresearch_git.commands.{cmd_name}").command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1) if args and not args[0].startswith("-") else []
+        if near and near[0] != args[0]:
+            raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near[0]}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in COMMANDS.items():

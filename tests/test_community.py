@@ -264,7 +264,7 @@ def test_what_may_not_stand_beside_ours_is_not_ranked_and_says_why(hub: Reposito
     }  # fmt: skip
     listed = empty.run("findings")
     assert "1 of 7 findings may stand beside val_bpb on H100" in listed.err
-    assert "5 on H100, 1 on unknown hardware, 1 on M4Max" in listed.err
+    assert "(all: 5 on H100, 1 on unknown hardware, 1 on M4Max; --all shows them)" in listed.err
     assert "-37.8 is not above zero" in empty.ok("findings", "--all")
     assert [f["title"] for f in _findings(empty, "--platform", "M4Max").values()] == ["far"]
 
@@ -310,6 +310,53 @@ def test_commits_alone_tell_what_was_kept_and_what_was_taken_back(hub: Repositor
     assert (found["source"], found["best"], found["comparable"]) == ("commits", None, False)
     assert [(c["status"], c["changes"]) for c in found["claims"]] == [
         ("keep", ["WARMDOWN_RATIO 0.5 → 0.7"]), ("keep", ["EMBEDDING_LR 0.6 → 0.8"]), ("discard", ["WINDOW_PATTERN 'SSSL' → 'SSLL'"])]  # fmt: skip
+
+
+def test_what_was_taken_back_by_hand_was_not_kept(hub: Repository, empty: World) -> None:
+    """Nobody says `Revert`; what was merged from elsewhere is not the author's; the restoring commit is no experiment."""
+    text = TRAIN
+    for old, new in (("0.5", "0.7"), ("0.6", "0.8"), ("2**19", "2**18")):
+        kept, text = text, _better(text, old, new)
+        hub.commit({"train.py": text}, branch="run", message=f"try {new}")
+    hub.commit({"train.py": kept}, branch="run", message="back to what was best")
+    hub.pull("run", "run")
+    empty.ok("findings", "--sync")
+    (found,) = json.loads(empty.ok("findings", "show", "run", "--json"))
+    assert [(c["description"], c["status"]) for c in found["claims"]] == [
+        ("try 0.7", "keep"),
+        ("try 0.8", "keep"),
+        ("try 2**18", "discard"),
+    ]
+
+
+def test_printed_names_are_understood(hub: Repository, empty: World) -> None:
+    names = {"results.tsv": "pr48-loop.tsv", "dojo_results.tsv": "pr48-dojo.tsv"}
+    hub.pull(
+        hub.commit({name: (DATA / file).read_text() for name, file in names.items()}, branch="exp/M4/x", message="results"),
+        "t",
+        head_name="exp/M4/x",
+    )
+    hub.discussion("hello", "no number at all")
+    empty.ok("findings", "--sync")
+    for name in ("1", "#1", "ada/research#1", "exp/M4/x", "#1/dojo_results.tsv", "ada/research#1/dojo_results.tsv"):
+        assert "robustness_gap" in empty.ok("findings", "show", name)
+    assert "2 was read, and claims no result" in empty.run("findings", "show", "2").err
+    assert "no finding is named '3'" in empty.run("findings", "show", "3").err
+
+
+def test_a_hub_that_was_left_is_forgotten(github: GitHub, hub: Repository, empty: World) -> None:
+    hub.discussion("val_bpb 0.998 → 0.97 in 100 experiments", "")
+    empty.ok("findings", "--sync")
+    assert set(_findings(empty, "--all")) == {"ada/research#1"}
+    other = github.repository("ada/other", discussions=True)
+    other.commit({"train.py": TRAIN}, message="base")
+    other.discussion("val_bpb 0.998 → 0.96 in 100 experiments", "")
+    empty.configure(hub="ada/other")
+    empty.ok("findings", "--sync")
+    assert set(_findings(empty, "--all")) == {"ada/other#1"}
+    empty.configure(hub="/nowhere")
+    ran = empty.run("findings", "--sync")
+    assert (ran.code, "no hub could be read" in ran.err) == (1, True)
 
 
 def test_replications_by_others_raise_or_end_the_trust(hub: Repository, empty: World) -> None:
@@ -370,8 +417,10 @@ def test_tried_compares_what_a_change_does(ideas: World) -> None:
     assert (diff["how"], diff["description"]) == ("the same diff", "warmdown 0.5 to 0.7")
     ideas.git("checkout", "-q", "train.py")
     ran = ideas.run("findings", "tried")
-    assert (ran.code, "no uncommitted changes" in ran.err) == (1, True)
-    assert "nobody is known to have done exactly this" in ideas.run("findings", "tried", "SCALAR_LR 0.5 to 0.3").err
+    assert (ran.code, "has no uncommitted change to compare" in ran.err) == (1, True)
+    assert ideas.ok("findings", "tried", "SCALAR_LR 0.5 to 0.3") == "nobody is known to have done exactly this\n"
+    assert ideas.ok("findings", "tried", "EMBEDDING_LR 0.6 to 0.8").endswith("exactly this was tried once, and kept once\n")
+    assert ideas.ok("findings", "tried", "EMBEDDING_LR 0.7 to 0.8").endswith("nobody is known to have done exactly this\n")
 
 
 def test_the_library_can_be_deleted_damaged_or_of_another_format(ideas: World) -> None:

@@ -36,7 +36,8 @@ class Told:
     findings: int = 0
     calls: int = 0
     points: int = 0
-    problems: int = 0
+    read: int = 0  # hubs that answered
+    unread: int = 0
 
 
 def library_path(repository: Repository) -> Path:
@@ -119,7 +120,8 @@ def _sync_one(
     told.findings += outcome.findings
     told.calls += outcome.calls
     told.points += outcome.points
-    told.problems += len(outcome.problems)
+    told.read += outcome.answered
+    told.unread += not outcome.answered
     return outcome.parent
 
 

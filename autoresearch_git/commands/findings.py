@@ -17,13 +17,15 @@ from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.hubs import hubs
 from autoresearch_git.community.library import Hit, Library, forget
 from autoresearch_git.community.record import Replication
-from autoresearch_git.community.tried import Match, of_description, of_diff, tried
-from autoresearch_git.config import load_settings
+from autoresearch_git.community.tried import SAME_CHANGE, SAME_DIFF, of_description, of_diff, tried
+from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.tables import way
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
+
+GIT_SECONDS = 3600.0  # that a fetch may take
 
 
 @dataclasses.dataclass
@@ -33,6 +35,7 @@ class _Place:
     repository: Repository
     library: Library
     here: Here
+    editable: tuple[str, ...]
     replications: dict[str, list[Replication]]
 
     def verdict(self, finding: Finding) -> Comparability:
@@ -59,15 +62,9 @@ _EXAMPLES = """Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, without a limit.")
 @click.pass_context
 def command(
-    context: click.Context,
-    do_sync: bool,
-    rebuild: bool,
-    platform: str | None,
-    metric: str | None,
-    everything: bool,
-    limit: int,
+    context: click.Context, do_sync: bool, rebuild: bool, platform: str | None, metric: str | None, everything: bool, limit: int,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     """What others found: their best results that may stand beside ours, ranked, each with its platform.
 
     Read from the hubs (`git autoresearch config hub`): pull requests in any state, Discussions, branches and notebooks. A
@@ -81,20 +78,29 @@ def command(
     library = community.read_library(repository)
     context.call_on_close(library.close)
     if do_sync or rebuild:
-        if not hubs(repository, settings):
-            raise community.no_hub()
-        told = community.sync(repository, settings, library, _say, community.PATIENCE, 3600.0)
-        if told.problems and not library.count_reports():
-            raise AutoresearchError("no hub could be read", "git autoresearch doctor")
-        _say(f"{told.reports} reports new or changed, {told.findings} findings in them ({told.calls} calls, {told.points} points)")
-    place = community.here(repository, settings, platform)
+        _sync(repository, settings, library)
+    here = community.here(repository, settings, platform)
     if metric:
         named = _metric(library, metric)
-        if named != place.metric:  # our evaluator is known to measure our metric only
-            place = dataclasses.replace(place, metric=named, files={}, fingerprint="", data="")
-    context.obj = _Place(repository, library, place, library.replications())
+        if named != here.metric:  # our evaluator is known to measure our metric only
+            here = dataclasses.replace(here, metric=named, files={}, fingerprint="", data="")
+    context.obj = _Place(repository, library, here, settings.editable, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)
+
+
+def _sync(repository: Repository, settings: Settings, library: Library) -> None:
+    if not hubs(repository, settings):
+        raise community.no_hub()
+    try:
+        told = community.sync(repository, settings, library, _say, community.PATIENCE, GIT_SECONDS)
+    except KeyboardInterrupt:
+        _say("interrupted; what was read is kept, and --sync goes on with the rest")
+        raise SystemExit(130) from None
+    if told.unread and not told.read:
+        raise AutoresearchError("no hub could be read", "mend what the lines above say, or git config autoresearch.hub OWNER/NAME")
+    spent = f" ({told.calls} calls, {told.points} points)" if told.calls else ""
+    _say(f"{told.reports} reports new or changed, {told.findings} findings in them{spent}")
 
 
 def _say(text: str) -> None:
@@ -112,6 +118,11 @@ def _metric(library: Library, name: str) -> Metric:
     return Metric(name, way(name) or found[0].metric.direction)
 
 
+def _need_library(place: _Place) -> None:
+    if not place.library.count_reports():
+        raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
+
+
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +134,7 @@ def _list(place: _Place, platform: str | None, everything: bool, limit: int, as_
         findings = library.findings("upper(platform) = upper(?)", (here.platform,))
     judged = [(finding, place.verdict(finding)) for finding in findings]
     ranked = sorted((pair for pair in judged if pair[1].comparable), key=lambda pair: _order(pair[0]))
-    others = sorted((pair for pair in judged if not pair[1].comparable), key=lambda pair: (pair[0].platform, pair[0].key))
+    others = sorted((pair for pair in judged if not pair[1].comparable), key=lambda pair: _interest(pair[0], here))
     listed = [*ranked, *(others if everything else ())]
     if as_json:
         click.echo(json.dumps([shown.finding_fields(finding, verdict) for finding, verdict in listed]))
@@ -135,7 +146,7 @@ def _list(place: _Place, platform: str | None, everything: bool, limit: int, as_
     if len(listed) > limit:
         _say(f"… and {len(listed) - limit} more; --limit {len(listed)} shows them")
     counts = library.platforms()
-    rest = "" if everything else f"; there are {_where(counts)}; --all shows them"
+    rest = "" if everything or not counts else f" (all: {_where(counts)}; --all shows them)"
     _say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "
          f"in {here.budget:g} s{rest}")  # fmt: skip
 
@@ -143,6 +154,13 @@ def _list(place: _Place, platform: str | None, everything: bool, limit: int, as_
 def _order(finding: Finding) -> float:
     best = finding.best if finding.best is not None else 0.0
     return best if finding.metric.direction == "min" else -best
+
+
+def _interest(finding: Finding, here: Here) -> tuple[object, ...]:
+    """What is closest to being comparable first: our metric, a number, our platform; then by platform and age."""
+    age = int(finding.report.name) if finding.report.name.isdigit() else 0
+    known = finding.platform or "~"
+    return (finding.metric != here.metric, finding.best is None, known.upper() != here.platform.upper(), known, age, finding.key)
 
 
 def _where(counts: Mapping[str, int]) -> str:
@@ -163,14 +181,16 @@ def show(place: _Place, name: str, as_json: bool) -> None:
 
     NAME is a number (44), owner/name#44, or the name of a branch or notebook.
     """
+    _need_library(place)
     found = place.library.named(name)
-    hubs_named = {finding.report.hub for finding in found}
+    if not found and place.library.has_report(name):
+        raise AutoresearchError(f"{name} was read, and claims no result", "git autoresearch findings --all lists what does")
     if not found:
-        hint = "git autoresearch findings --all lists them" if place.library.hubs() else "git autoresearch findings --sync"
-        raise AutoresearchError(f"no finding is named {name!r}", hint)
-    if len(hubs_named) > 1:
+        raise AutoresearchError(f"no finding is named {name!r}", "git autoresearch findings --all lists them")
+    named = sorted({finding.report.hub for finding in found})
+    if len(named) > 1:
         raise AutoresearchError(
-            f"{name} names a finding of each of {', '.join(sorted(hubs_named))}", f"git autoresearch findings show {found[0].key}"
+            f"{name} names a finding of each of {', '.join(named)}", f"git autoresearch findings show {found[0].key}"
         )
     if as_json:
         click.echo(json.dumps([_everything(place, finding) for finding in found]))
@@ -198,48 +218,59 @@ def _everything(place: _Place, finding: Finding) -> dict[str, Any]:
 @click.pass_obj
 def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Ideas that speak of WORDS, the closest first, each with what happened to it."""
+    _need_words(words)
+    _need_library(place)
     hits = place.library.search(" ".join(words), limit)
     _tell(place, [("", hit) for hit in hits], as_json)
     if not hits and not as_json:
-        _say(
-            "nobody speaks of that"
-            if place.library.hubs()
-            else "nothing was read yet; git autoresearch findings --sync reads the hubs"
-        )
+        click.echo("nobody speaks of that")
 
 
 @command.command("tried", epilog='Example:  git autoresearch findings tried "embedding LR 0.6 → 0.8"')
 @click.argument("description", nargs=-1)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def tried_command(place: _Place, description: tuple[str, ...], as_json: bool) -> None:
+def tried_command(place: _Place, description: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Has anyone done this, on what, and with what result?
 
-    DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes are compared: the
-    constants they move, and their lines.
+    DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes of the editable files are
+    compared: the constants they move, and their lines.
     """
     if description:
+        _need_words(description)
         attempt = of_description(" ".join(description))
     else:
-        attempt = of_diff(place.repository.working_diff())
+        attempt = of_diff(place.repository.working_diff(place.editable))
         if not attempt.lines:
-            raise AutoresearchError(
-                "there are no uncommitted changes to compare", 'git autoresearch findings tried "embedding LR 0.6 → 0.8"'
-            )
-    matches: list[Match] = tried(place.library, attempt)
+            raise AutoresearchError(f"{', '.join(place.editable)} has no uncommitted change to compare, apart from comments",
+                                    'git autoresearch findings tried "embedding LR 0.6 → 0.8"')  # fmt: skip
+    _need_library(place)
+    matches = tried(place.library, attempt, limit)
     _tell(place, [(match.how, match.hit) for match in matches], as_json)
     if not as_json:
-        exact = [m for m in matches if m.how in ("the same diff", "the same change")]
-        kept = sum(m.hit.claim.status == "keep" for m in exact)
-        _say(f"{len(exact)} did exactly this, {kept} of them kept it" if exact else "nobody is known to have done exactly this")
+        exact = [match for match in matches if match.how in (SAME_DIFF, SAME_CHANGE)]
+        kept = sum(match.hit.claim.status == "keep" for match in exact)
+        click.echo(f"exactly this was tried {_times(len(exact))}, and kept {_times(kept)}" if exact
+                   else "nobody is known to have done exactly this")  # fmt: skip
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
+
+
+def _need_words(words: tuple[str, ...]) -> None:
+    if not "".join(words).strip():
+        raise click.UsageError("say what to look for")
 
 
 def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_idea_fields(place, how, hit) for how, hit in found]))
         return
+    one_hub = len(place.library.hubs()) == 1
     for how, hit in found:
-        click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how))
+        click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how, one_hub))
 
 
 def _idea_fields(place: _Place, how: str, hit: Hit) -> dict[str, Any]:

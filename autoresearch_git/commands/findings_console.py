@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -17,43 +18,75 @@ from autoresearch_git.plaintext import one_line
 
 MOST_CLAIMS = 40  # shown of one finding; --json has them all
 MOST_FILES = 12
-WIDTH = 220  # of the table where nobody's terminal says how wide it is
+NARROW = 110  # columns of a terminal, below which the table leaves out what `show` says
 
-# column → its justification
-_COLUMNS = {"#": "right", "finding": "left", "platform": "left", "metric": "left", "baseline → best": "left", "kept": "right",
-            "evidence": "left", "title, or why it is not ranked": "left"}  # fmt: skip
+_TITLE = "title, or why it is not ranked"
+_RIGHT = ("#", "kept")
 _READ_FROM = {
     "text": "its text", "table": "the results table at its head", "title": "its title only", "commits": "its commits only",
     "record": "its record block", "notebook": "its notebook",
 }  # fmt: skip
 
 
-def table(pairs: Iterable[tuple[Finding, Comparability]]) -> None:
-    """The findings, a line each; only those that may be compared have a rank."""
+def table(pairs: Sequence[tuple[Finding, Comparability]]) -> None:
+    """The findings, a line each; only those that may be compared have a rank. A terminal gets a table that fits it, anything
+    else every line whole."""
+    one_hub = len({finding.report.hub for finding, _ in pairs}) == 1
+    ranks = itertools.count(1)
+    rows = [_row(finding, verdict, str(next(ranks)) if verdict.comparable else "", one_hub) for finding, verdict in pairs]
+    if len({row["metric"] for row in rows}) == 1:
+        rows = [{name: cell for name, cell in row.items() if name != "metric"} for row in rows]
+    if sys.stdout.isatty():
+        _rich_table(rows)
+        return
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    for row in ({name: name for name in rows[0]}, *rows):
+        cells = [row[n].rjust(w) if n in _RIGHT else row[n].ljust(w) for n, w in widths.items()]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _row(finding: Finding, verdict: Comparability, rank: str, one_hub: bool) -> dict[str, str]:
+    title = finding.report.title or finding.about
+    cells = {
+        "#": rank,
+        "finding": short(finding, one_hub),
+        "platform": finding.platform or "?",
+        "metric": finding.metric.name,
+        "baseline → best": f"{number(finding.baseline)} → {number(finding.best)}",
+        "kept": f"{finding.counts.get('keep', 0)}/{finding.experiments}",
+        "evidence": verdict.evidence,
+        _TITLE: title if verdict.comparable else verdict.why_not,
+    }
+    return {name: one_line(cell) for name, cell in cells.items()}
+
+
+def _rich_table(rows: Sequence[dict[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    listed = list(pairs)
+    console = Console(highlight=False)
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in _COLUMNS.items():
-        shown.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True, overflow="ellipsis")
-    one_hub = len({finding.report.hub for finding, _ in listed}) == 1
-    rank = 0
-    for finding, verdict in listed:
-        rank += verdict.comparable
-        cells = (
-            str(rank) if verdict.comparable else "",
-            finding.key.removeprefix(finding.report.hub) if one_hub else finding.key,
-            finding.platform or "?",
-            finding.metric.name,
-            f"{number(finding.baseline)} → {number(finding.best)}",
-            f"{finding.counts.get('keep', 0)}/{finding.experiments}",
-            verdict.evidence,
-            finding.report.title if verdict.comparable else verdict.why_not,
+    narrow = console.width < NARROW
+    names = [name for name in rows[0] if not (narrow and name in ("evidence", "metric", "kept"))]
+    for name in names:
+        last = name == _TITLE
+        width = None if last else max(len(name), *(len(row[name]) for row in rows))
+        shown.add_column(
+            name,
+            justify="right" if name in _RIGHT else "left",
+            no_wrap=not last,
+            min_width=None if name == "finding" else width,
+            overflow="fold" if last else "ellipsis",
         )
-        shown.add_row(*(Text(one_line(cell)) for cell in cells))  # Text: what looks like markup is a stranger's
-    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(shown)
+    for row in rows:
+        shown.add_row(*(Text(row[name]) for name in names))  # Text: what looks like markup is a stranger's
+    console.print(shown)
+
+
+def short(finding: Finding, one_hub: bool) -> str:
+    """How a finding is called: without its hub where there is only one."""
+    return finding.key.removeprefix(finding.report.hub) if one_hub else finding.key
 
 
 def finding_fields(finding: Finding, verdict: Comparability) -> dict[str, Any]:
@@ -123,11 +156,11 @@ def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:
     change = delta(metric, finding.best, finding.baseline)
     better = "lower" if metric.direction == "min" else "higher"
     return [
-        ("title", report.title),
+        ("title", report.title or finding.about),
         ("by", f"{report.author or '?'}, {report.state.lower() or report.kind}, {report.updated[:10]}".rstrip(", ")),
         ("at", report.url),
         ("branch", f"{report.branch or '-'} at {report.head[:10] or '-'}, {commits}"),
-        ("platform", finding.platform or "not told"),
+        ("platform", f"{finding.platform} (from {finding.platform_source})" if finding.platform else "not told"),
         (metric.name[:11], f"{number(finding.baseline)} → {number(finding.best)}  ({change or '-'})  {better} is better"),
         ("tried", ", ".join(f"{n} {word}" for word, n in finding.counts.items() if n and word != "baseline")),
         ("read from", _READ_FROM.get(finding.source, finding.source)),
@@ -151,11 +184,15 @@ def _claims(finding: Finding) -> None:
             click.echo(f"  … and {len(claims) - MOST_CLAIMS} more (--json has them all)")
 
 
-def idea(claim: Claim, finding: Finding, verdict: Comparability, how: str) -> str:
-    """A claim on one line: what came of it, where, and how far that can be believed."""
-    change = f"{finding.metric.name} {delta(finding.metric, claim.delta, 0.0)}" if claim.delta is not None else "no number"
-    trust = "comparable" if verdict.comparable else "other conditions" if verdict.sound else "not to be trusted"
+def idea(claim: Claim, finding: Finding, verdict: Comparability, how: str, one_hub: bool) -> str:
+    """A claim on one line: what came of it, where, what it was, and how far that can be believed."""
+    if claim.delta is not None:
+        change = f"{finding.metric.name} {delta(finding.metric, claim.delta, 0.0)}"
+    else:
+        change = f"{finding.metric.name} {number(claim.value)}" if claim.value is not None else "no number"
+    trust = "comparable" if verdict.comparable else "an idea, no number for here" if verdict.sound else "not to be trusted"
     evidence = verdict.evidence if verdict.evidence != "self-reported" else ""
-    place = f"{finding.platform or '?':<9} {finding.key} {claim.sha[:7]}".rstrip()
+    place = f"{short(finding, one_hub)} {claim.sha[:7]}".rstrip()
     notes = "; ".join(filter(None, [how, trust, evidence]))
-    return f"{claim.status or '?':<8} {change:<20} {place}  {one_line(claim.description, 100)}  ({notes})"
+    what = one_line(claim.description, 100)
+    return f"{claim.status or '?':<8} {change:<20} {finding.platform or '?':<9} {place:<14} {what}  ({notes})"

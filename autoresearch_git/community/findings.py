@@ -53,7 +53,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one report claims of one metric. `name` tells apart the tables of one report; it is empty for the first."""
+    """What one report claims of one metric. `name` tells apart the tables of one report; it is empty for the first.
+    `about` is the subject of its last commit."""
 
     report: Report
     source: str
@@ -71,6 +72,7 @@ class Finding:
     changed: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
+    about: str = ""
     budget: float | None = None
     doubts: tuple[str, ...] = ()
 
@@ -243,6 +245,7 @@ def _finding(
         changed=tuple(sorted(branch.changed)) if branch else (),
         files=branch.files if branch else {},
         record=told,
+        about=next((c.subject for c in reversed(branch.commits) if c.own), "") if branch else "",
         budget=_budget(evidence, told),
         doubts=tuple(
             doubts(metric, baseline, best, [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None])
@@ -344,6 +347,6 @@ def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tupl
             ("its description", report.body),
             ("its rows", "\n".join(claim.description for claim in claims)),
             *((f"commit {c.sha[:7]}", f"{c.subject}\n{c.body}") for c in commits),
-            *evidence.notes.items(),
-        ]
+        ],
+        evidence.notes.items(),
     )

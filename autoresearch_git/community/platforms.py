@@ -33,20 +33,27 @@ def devices(text: str) -> list[str]:
     return list(found.values())
 
 
-def platform_of(texts: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """(platform, where it was read) of a report, from (where, text) in the order of trust: a branch `exp/<platform>/…` says it;
-    then a line such as `GPU: RTX 2060`; then the first text that names exactly one device. Both empty where nothing tells."""
+def platform_of(texts: Iterable[tuple[str, str]], notes: Iterable[tuple[str, str]] = ()) -> tuple[str, str]:
+    """(platform, where it was read) of a report; both empty where nothing tells. Of its own words, (where, text) in the order
+    of trust, a branch `exp/<platform>/…` says it, then a line such as `GPU: RTX 2060`, then the first text that names exactly
+    one device. Of the `notes` beside it, which may speak of other runs too, only such lines, if all name the same."""
     listed = [(where, text) for where, text in texts if text]
     for where, text in listed:
         match = _BRANCH.search(text[:2_000])
         if match:
             return (hardware_class(match[1]) if devices(match[1]) else match[1]), where
+    found = _labelled(listed)
+    if found[0]:
+        return found
     for where, text in listed:
-        labelled = {device for line in _LABELLED.findall(text[:20_000]) for device in devices(line)}
-        if len(labelled) == 1:
-            return labelled.pop(), where
-    for where, text in listed:
-        found = devices(text)
-        if found:  # several: who knows which one it was
-            return (found[0], where) if len(found) == 1 else ("", "")
-    return "", ""
+        named = devices(text)
+        if len(named) == 1:
+            return named[0], where
+        if named:  # several: who knows which one it was
+            break
+    return _labelled(notes)
+
+
+def _labelled(texts: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    told = [(device, where) for where, text in texts for line in _LABELLED.findall(text[:20_000]) for device in devices(line)]
+    return told[0] if len({device for device, _ in told}) == 1 else ("", "")

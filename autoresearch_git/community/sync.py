@@ -35,9 +35,11 @@ CHUNK = 250  # reports parsed in one transaction
 
 @dataclass
 class Outcome:
-    """What one sync did. `problems` are what could not be read, a line each; `parent` is what the hub was forked from."""
+    """What one sync did. `problems` are what could not be read, a line each; `parent` is what the hub was forked from.
+    `answered`: by its API or by git, it said something."""
 
     hub: str
+    answered: bool = False
     reports: int = 0
     findings: int = 0
     calls: int = 0
@@ -66,11 +68,13 @@ class Syncer:
         if reader:
             try:
                 self._read_pages(hub, reader, done)
+                done.answered = True
             except AutoresearchError as error:
                 done.problems.append(f"{error.message} — {error.hint}" if error.hint else error.message)
             done.calls, done.points = reader.calls, reader.points
         try:
             self._read_git(hub, secret, done)
+            done.answered = True
         except AutoresearchError as error:
             done.problems.append(error.message)
         done.findings = self._parse(hub)

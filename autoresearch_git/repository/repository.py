@@ -90,11 +90,11 @@ class Repository(Reading):
         rows = self._calls.run("diff", "--name-only", "-z", "--no-ext-diff", "HEAD", "--", *paths, raw=True)
         return [path for path in rows.split("\0") if path]
 
-    def working_diff(self) -> str:
-        """The user's uncommitted changes, staged or not, without context lines; empty in a bare repository."""
+    def working_diff(self, paths: Sequence[str]) -> str:
+        """The user's uncommitted changes of the paths, staged or not, without context lines; empty in a bare repository."""
         if self.bare or self.resolve("HEAD") is None:
             return ""
-        return self._calls.run("diff", "-U0", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", raw=True)
+        return self._calls.run("diff", "-U0", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", *paths, raw=True)
 
     def diff(self, old: str, new: str, *, color: bool = False) -> str:
         return self._calls.run("diff", "--no-ext-diff", "--no-textconv", f"--color={'always' if color else 'never'}", old, new)
