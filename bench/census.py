@@ -88,7 +88,7 @@ def markdown(c: dict[str, Any]) -> str:
         f"| change, rename or remove train.py | {c['touch_train']} |",
         f"| … and the evaluator prepare.py too | {c['touch_train_and_evaluator']} |",
         f"| change train.py, five commits or more | {c['train_and_five_commits']}, of which {c['of_them_change_evaluator']} change the evaluator; clean: {_numbers(c['of_them_clean'])} |",
-        f"| **research runs**: a results table, or three commits or more that change train.py | **{c['research_runs']}** |",
+        f"| **research runs**: a results table, or three commits or more that try something in train.py | **{c['research_runs']}** |",
         f"| … with a number | {c['with_numbers']} |",
         f"| … that are commits only | {c['by_commits_only']} |",
         f"| … clean: nothing changed but train.py, results.tsv, .gitignore | {len(c['clean'])}: {_numbers(c['clean'])} |",
