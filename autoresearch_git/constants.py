@@ -27,12 +27,13 @@ _FUNCTIONS: dict[str, Any] = {
     "int": int,
     "float": float,
     "abs": abs,
-    "round": round,
+    "round": lambda number, digits=0: round(number, digits) if abs(digits) <= 30 else _unknown(),
     "len": len,
     "set": set,
 }
 
 
+_MOST_ELEMENTS = 10_000  # of a tuple or dictionary, those within its elements counted
 _LARGEST = 1e30  # of an operand: squares of squares would never end
 
 
@@ -66,14 +67,33 @@ def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
         return node.value
     if isinstance(node, ast.Name) and node.id in names:
         return names[node.id]
-    if isinstance(node, (ast.Tuple, ast.List)):
-        return tuple(evaluate(e, names) for e in node.elts)
-    if isinstance(node, ast.Dict) and all(node.keys):
-        return {evaluate(k, names): evaluate(v, names) for k, v in zip(node.keys, node.values, strict=True) if k}
     try:
+        if isinstance(node, (ast.Tuple, ast.List)):
+            return _small(tuple(evaluate(e, names) for e in node.elts))
+        if isinstance(node, ast.Dict) and all(node.keys):
+            return _small({evaluate(k, names): evaluate(v, names) for k, v in zip(node.keys, node.values, strict=True) if k})
         return _operation(node, names)
     except (ArithmeticError, TypeError, ValueError, KeyError, IndexError) as error:
         raise UnknownError from error
+
+
+def _unknown() -> Any:
+    raise UnknownError
+
+
+def _small(value: Any) -> Any:
+    """The container, unless it holds too much: one that holds another twice, which holds another twice, … never ends."""
+    left, count = [value], 0
+    while left:
+        one = left.pop()
+        count += 1
+        if count > _MOST_ELEMENTS:
+            raise UnknownError
+        if isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, tuple):
+            left += one
+    return value
 
 
 def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -15,6 +15,7 @@ _ESCAPE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
+_ROUNDS = 4
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Letters by category that show as nothing, and the selectors that change how the letter before them looks.
 _INVISIBLE = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]")
@@ -24,10 +25,17 @@ _PILED_MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1d
 
 def defuse(text: str, limit: int = 1 << 16) -> str:
     """Text of several lines without anything that a terminal obeys or a reader cannot see; at most `limit` characters."""
-    text = unicodedata.normalize("NFC", _COMMENT.sub("", _ESCAPE.sub("", text[: 4 * limit])))
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
-    return _PILED_MARKS.sub(r"\1", _INVISIBLE.sub("", kept))[:limit]
+    text = _ESCAPE.sub("", text[: 4 * limit]).replace("\r\n", "\n").replace("\r", "\n")
+    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
+    text = _PILED_MARKS.sub(r"\1", _INVISIBLE.sub("", text))
+    for _ in range(_ROUNDS):  # a comment may hide in the pieces that another one leaves
+        shorter = _COMMENT.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    else:
+        text = text.replace("<!--", "")
+    return unicodedata.normalize("NFC", text)[:limit]
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -106,7 +106,7 @@ def in_patch(patch: str) -> tuple[Change, ...]:
 def _assignments(lines: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in lines:
-        code = line[:400].strip()
+        code = " ".join(line[:400].split())
         match = _ASSIGNED.fullmatch(code)
         pairs = _KEYWORD.findall(code) if not match or "(" in match[2] else []
         for name, text in [*([(match[1], match[2])] if match and len(match[2]) <= LONGEST_VALUE else []), *pairs]:

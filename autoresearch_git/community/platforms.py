@@ -9,9 +9,9 @@ from autoresearch_git.lab.machine import hardware_class
 
 _BRANCH = re.compile(r"(?:^|/|\b)exp/([A-Za-z0-9][\w.+-]{0,30})/[\w./+-]+")
 _DEVICE = re.compile(
-    r"\b(?:(?:NVIDIA|GeForce|AMD|Apple|Tesla|Radeon|Instinct|Intel)\s+)*"
+    r"(?:\b(\d{1,4})\s?[x×]\s?)?\b(?:(?:NVIDIA|GeForce|AMD|Apple|Tesla|Radeon|Instinct|Intel)\s+)*"
     r"(GB?[HB]?[12]00|[HBL][1-4]0{1,2}S?|A(?:100|10G?|40|30|[2456]000)|V100S?|P100|T4|L40S?|L4|GB10"
-    r"|(?:RTX|GTX)\s?(?:PRO\s?|A)?\d{3,4}(?:\s?Ti)?(?:\s?(?:Super|S)\b)?"
+    r"|(?:RTX|GTX)\s?(?:PRO\s?|A)?\d{3,4}(?:\s?Ti)?(?:\s?(?:Super|S)\b)?(?:\s?(?:Ada|Laptop(?:\sGPU)?)\b)?"
     r"|M[1-5](?:\s(?:Pro|Max|Ultra))?|MI\d{3}[AX]?|RX\s?\d{4}(?:\s?XTX?)?|Arc\s?[A-Z]\d{2,3}|Strix\s?Halo|Orin(?:\s?Nano)?)\b",
     re.IGNORECASE,
 )
@@ -22,14 +22,18 @@ _ALIASES = {"A6000": "RTXA6000", "A5000": "RTXA5000", "A4000": "RTXA4000"}
 def devices(text: str) -> list[str]:
     """The hardware classes that a text names, each once, as `hardware_class` writes them."""
     found: dict[str, str] = {}
-    for match in _DEVICE.findall(text[:20_000]):
+    text = text[:20_000]
+    for many, match in dict.fromkeys(_DEVICE.findall(text)):
         name = hardware_class(" ".join(match.split()))
         if re.fullmatch(r"(?i)m[1-5]", name) and not re.search(
             rf"\b(Apple|Mac\w*|MLX|MPS)\b.{{0,80}}{match}|{match}.{{0,80}}\b(Mac|MLX|MPS)", text, re.I | re.S
         ):
             continue  # M1 to M5 name many things
         name = name.upper() if re.match(r"(?i)[rg]tx|mi\d|[a-z]{1,2}\d+$", name) else name
-        found.setdefault(name.upper(), _ALIASES.get(name, re.sub(r"TI(?=$|SUPER)", "Ti", name)))
+        name = _ALIASES.get(name, re.sub(r"TI(?=$|SUPER|LAP)", "Ti", name))
+        name = re.sub(r"(?i)laptop(gpu)?$", "LaptopGPU", name)
+        name = f"{int(many)}x{name}" if many and int(many) > 1 else name  # eight of them are another machine
+        found.setdefault(name.upper(), name)
     return list(found.values())
 
 

@@ -13,9 +13,9 @@ from autoresearch_git.ledger import results_tsv, tables
 from autoresearch_git.ledger.tables import Results, Row
 from autoresearch_git.plaintext import defuse, one_line
 
-_VALUE = r"(\d{1,6}\.\d+|\.\d+)\s*%?"
-_ARROW = r"\s*(?:→|⟶|➜|⇒|->|=>|-->|\bto\b)\s*"
-_HEADLINE = re.compile(rf"(?<![\w.]){_VALUE}[*_`\s]*{_ARROW}[*_`\s]*{_VALUE}(?![\w])", re.IGNORECASE)
+_VALUE = r"(\d{1,6}\.\d{1,12}|\.\d{1,12}) ?%?"
+_ARROW = r"(?:→|⟶|➜|⇒|->|=>|-->|\bto\b)"
+_HEADLINE = re.compile(rf"(?<![\w.]){_VALUE} ?{_ARROW} ?{_VALUE}(?![\w])", re.IGNORECASE)
 _COUNT = re.compile(
     r"\b(?:in|over|after|across|from)\s+[~≈*_]*(\d{1,6})[*_+]*\s+(?:\w+\s+)?(?:experiments?|runs?|trials?|exps?)\b", re.IGNORECASE
 )
@@ -46,10 +46,11 @@ class Pasted:
 
 
 def headline(text: str) -> Headline | None:
-    """The first `A → B` of a title, or of a line that names its metric or how many experiments it took."""
-    for line in defuse(text, 20_000).splitlines():
+    """The first `A → B` of a line that names its metric, or how many experiments it took: any other is of something else."""
+    for raw in defuse(text, 20_000).splitlines():
+        line = re.sub(r"[*_`\s]+", " ", raw.replace("val_bpb", "val bpb"))[:400]
         match, count, metric = _HEADLINE.search(line), _COUNT.search(line), _METRIC.search(line)
-        if match:
+        if match and (count or metric):
             before, after = float(match[1]), float(match[2])
             if after > 0 and before > 0 and 0.05 < after / before < 20:
                 name = metric[1].lower().replace(" ", "_") if metric else ""
@@ -115,7 +116,7 @@ def _table(rows: Sequence[tuple[int, list[str]]], wanted: str) -> list[Results]:
 
 def _logs(text: str) -> Iterator[Pasted]:
     """Runs of `key: value` lines, as a run prints its summary."""
-    lines = [(i, _LOG_LINE.match(line)) for i, line in enumerate(text.splitlines(), start=1)]
+    lines = [(i, _LOG_LINE.match(line) if len(line) < 120 else None) for i, line in enumerate(text.splitlines(), start=1)]
     for told, group in itertools.groupby(lines, key=lambda pair: pair[1] is not None):
         block = [(i, match) for i, match in group if match]
         if told and len(block) >= LEAST_LOG_LINES:

@@ -21,7 +21,7 @@ from autoresearch_git.experiment import Metric
 from autoresearch_git.plaintext import one_line
 
 VERSION = 1
-_BLOCK = re.compile(r"\A\s*<!--\s*autoresearch:(\d{1,6})\s+(.*?)-->", re.DOTALL)
+_OPENING = re.compile(r"<!--[ \t]{0,8}autoresearch:(\d{1,6})\b")
 _SHA = re.compile(r"[0-9a-f]{40}")
 MOST_CLAIMS = 2_000
 
@@ -84,13 +84,15 @@ class Record:
 
 def read(body: str) -> Record | None:
     """The record that a body begins with, or None. Raises BrokenRecordError."""
-    match = _BLOCK.match(body)
-    if not match:
+    text = body.lstrip()
+    match = _OPENING.match(text)
+    end = text.find("-->")
+    if not match or end < 0:
         return None
     if int(match[1]) != VERSION:
         raise BrokenRecordError(f"its record has version {int(match[1])}, this program reads {VERSION}")
     try:
-        fields = json.loads(match[2], parse_constant=lambda word: None)
+        fields = json.loads(text[match.end() : end], parse_constant=lambda word: None)
     except (ValueError, RecursionError) as error:
         raise BrokenRecordError(f"its record is no JSON: {one_line(str(error), 80)}") from error
     if not isinstance(fields, dict):

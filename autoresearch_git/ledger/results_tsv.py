@@ -15,6 +15,7 @@ from autoresearch_git.ledger import tables
 from autoresearch_git.ledger.tables import Results
 from autoresearch_git.plaintext import one_line
 
+_LONGEST_CELL = 2_000
 _LONGEST_LINE = 20_000  # characters
 
 
@@ -51,12 +52,15 @@ def _cells(text: str) -> Iterator[tuple[int, Sequence[str]]]:
         if found:
             split, width = found, len(found(line, 0))
         cells = split(line, width)
-        if before and not found and split is not _by_spaces and len(cells) == 1 and len(before[1]) >= width > 1 and line.strip():
-            before[1][-1] += " " + line  # a newline in the last cell
+        goes_on = (
+            before and not found and split is not _by_spaces and len(cells) == 1 and len(before[1]) >= width > 1 and line.strip()
+        )
+        if before and goes_on:  # a newline in the last cell
+            before[1][-1] = f"{before[1][-1]} {line}"[:_LONGEST_CELL]
             continue
         if before:
             yield before
-        before = (number, cells)
+        before = (number, cells) if line.strip() else None  # what follows a blank line is no part of the row above
     if before:
         yield before
 

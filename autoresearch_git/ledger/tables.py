@@ -6,12 +6,12 @@ words for commits, percent signs, a second header half-way. Every row is kept; w
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from autoresearch_git.experiment import Metric
 from autoresearch_git.plaintext import one_line
 
 _ROLES = {
@@ -20,14 +20,16 @@ _ROLES = {
     "description": "description desc experiment change changes what notes note idea config configuration hypothesis summary insight"
     " details technique improvement finding what_changed what_was_tried modification",
     "memory": "memory_gb mem_gb vram_gb peak_memory_gb peak_vram_gb peak_vram_mb peak_memory_mb memory vram peak_memory peak_vram",
-    "delta": "delta δ change_in_metric diff difference gain improvement_abs vs_baseline",
+    "delta": "delta δ change_in_metric diff difference vs_baseline",
+    "gain": "gain improvement_abs",
     "seed": "seed",
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names.split()}
 # Numbers that a run has besides the one that is researched.
 _ANCILLARY = re.compile(
     r"^#$|^(n|no|num|id|idx|index|run|exp|row|rank|date|time|timestamp|day|trial|round|iter\w*)$"
-    r"|(^|_)(steps?|params?|seconds|secs|minutes|min|hours|tokens|tok|mfu|util|pct|ms|seed|cost|usd|epochs?|trades|layers|depth|watts?)(_|$)"
+    r"|(^|_)(steps?|params?|seconds|secs|minutes|min|hours|tokens|tok|mfu|util|pct|ms|seed|cost|usd|epochs?|trades|layers|depth|watts?"
+    r"|lr|wd|batch|dim|width|heads?|dropout|momentum|rate_limit)(_|$)"
     r"|^(n|num|total|max|old|new)_|_(before|gb|mb)$"
 )
 _STATUS = {
@@ -93,15 +95,21 @@ def number(cell: str) -> tuple[float | None, bool]:
 
 
 def way(metric: str) -> str:
-    """Which way a metric of this name is better, as far as its name tells: the last word that says so decides."""
-    words = [w for w in re.split(r"[^a-z0-9]+", metric.lower()) if w in _WAY_OF]
-    return _WAY_OF[words[-1]] if words else ""
+    """Which way a metric of this name is better, as far as its name tells: a word for what is bad decides (`error_rate`)."""
+    ways = {_WAY_OF[w] for w in re.split(r"[^a-z0-9]+", metric.lower()) if w in _WAY_OF}
+    return "min" if "min" in ways else "max" if ways else ""
 
 
 def status_of(cell: str) -> str:
     """Upstream's word for what a status cell says; empty where it says something else."""
-    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[✅✓❌✗]", cell.lower().replace("_", "-"))
-    return next((_STATUS_OF[w] for w in words if w in _STATUS_OF), "")
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*|[✅✓❌✗]", cell[:80].lower().replace("_", "-"))
+    found = [_STATUS_OF[w] for w in words if w in _STATUS_OF]
+    if "not" in words and "crash" not in found:
+        return "discard"
+    for status in ("crash", "discard", "keep"):  # `kept → reverted`: what was taken back was not kept
+        if status in found:
+            return status
+    return "baseline" if found and words[0] in _STATUS_OF else ""
 
 
 def _name(cell: str) -> str:
@@ -114,7 +122,8 @@ def is_header(cells: Sequence[str], least: int = 2) -> bool:
     roles = [_ROLE_OF.get(_name(cell)) for cell in cells]
     known = {role for role in roles if role}
     values = sum(number(cell)[0] is not None for cell in cells)
-    if values or not known & {"status", "description", "commit"}:
+    strange = any(_SHA.fullmatch(cell.strip()) or cell.strip().lower() in ("nan", "inf", "-") for cell in cells)
+    if values or strange or not known & {"status", "description", "commit"}:
         return False
     return len(known) >= least or (least <= 2 and any(way(cell) for cell in cells))
 
@@ -183,7 +192,15 @@ def _section(header: Sequence[str], rows: list[tuple[int, Sequence[str]]], wante
         if len(cells) != len(header):
             problems.append(f"line {line} has {len(cells)} columns, not {len(header)}")
         found.append(_row(line, cells, columns))
-    return Results(metric, way(metric) or _trend(found), tuple(_with_baseline(found)), tuple(problems))
+    direction = way(metric) or _trend(found)
+    if "gain" in columns.roles:  # what is better, not what is higher
+        sign = 1 if direction == "max" else -1
+        found = [dataclasses.replace(r, delta=sign * g) if (g := _gain(r, columns)) is not None else r for r in found]
+    return Results(metric, direction, tuple(_with_baseline(found)), tuple(problems))
+
+
+def _gain(row: Row, columns: _Columns) -> float | None:
+    return row.figures.get(columns.names[columns.roles["gain"]])
 
 
 def _row(line: int, cells: Sequence[str], columns: _Columns) -> Row:
@@ -196,7 +213,9 @@ def _row(line: int, cells: Sequence[str], columns: _Columns) -> Row:
     others = {
         one_line(name, 40): read
         for i, name in enumerate(columns.names[: len(cells)])
-        if i != columns.metric and i not in columns.roles.values() and (read := number(cells[i])[0]) is not None
+        if i != columns.metric
+        and (i not in columns.roles.values() or i == columns.roles.get("gain"))
+        and (read := number(cells[i])[0]) is not None
     }
     return Row(
         line=line,
@@ -206,9 +225,15 @@ def _row(line: int, cells: Sequence[str], columns: _Columns) -> Row:
         description=one_line(columns.cell(cells, "description"), 300),
         said=one_line(said, 40),
         memory_gb=memory,
-        delta=number(columns.cell(cells, "delta"))[0],
+        delta=_absolute(columns.cell(cells, "delta")),
         figures=others,
     )
+
+
+def _absolute(cell: str) -> float | None:
+    """A difference in the metric's own unit; a percentage is none."""
+    value, percent = number(cell)
+    return None if percent else value
 
 
 def _with_baseline(rows: list[Row]) -> list[Row]:
@@ -227,7 +252,3 @@ def _trend(rows: Sequence[Row]) -> str:
     kept = [row.value for row in rows if row.status in ("baseline", "keep") and row.value is not None]
     steps = [(b > a) - (b < a) for a, b in itertools.pairwise(kept)]
     return "" if sum(steps) == 0 else ("max" if sum(steps) > 0 else "min")
-
-
-def metric_of(results: Results, otherwise: str = "min") -> Metric:
-    return Metric(results.metric or "metric", results.direction or otherwise)
