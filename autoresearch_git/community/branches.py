@@ -3,16 +3,21 @@ head. Read for any number of heads in a handful of git processes; nothing is che
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
+from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, FileChange, Store
 
 MOST_COMMITS = 1_000  # of one branch, the newest
+MOST_FILES = 300  # whose blobs are remembered
+DEEPEST = 2  # folders that they may lie in
+CODE = (".py", ".toml", ".lock", ".txt", ".sh", ".c", ".cpp", ".cu", ".rs", ".go", ".js", ".ts", ".jl", ".json", ".yaml", ".yml")
 MOST_LINES = 40  # of one diff that are kept to compare it by
 _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,40})")
 
@@ -40,7 +45,8 @@ class BranchCommit:
 
 @dataclass(frozen=True)
 class Branch:
-    """`commits` are the oldest first; `changed` what the head has changed since `base`, by path."""
+    """`commits` are the oldest first; `changed` what the head has changed since `base`, by path; `files` the blobs that may
+    measure, empty where not all changes could be told."""
 
     head: str
     base: str
@@ -69,11 +75,18 @@ def read_branches(store: Store, heads: Iterable[str], default: str, editable: Se
     branches = {}
     for tip, (base, shas) in shapes.items():
         files = _files_at(store, tip, base, changed.get(tip), trees)
+        whole = changed[tip].complete if tip in changed else True
         own = _first_parents(tip, history)
         fates = _fates({path: blob for path, (_, blob) in trees[base or tip].items()}, own, edits, history, editable)
         commits = tuple(_commit(history[sha], patches.get(sha), set(own), fates) for sha in shas[-MOST_COMMITS:])
-        branches[tip] = Branch(tip, base, commits, changed.get(tip, {}), files)
+        branches[tip] = Branch(tip, base, commits, changed.get(tip, {}), _that_may_measure(files) if whole else {})
     return branches
+
+
+def _that_may_measure(files: Mapping[str, str]) -> dict[str, str]:
+    """Of the files at a head those that a harness may be made of, near the top: there may be a hundred thousand others."""
+    near = (path for path in sorted(files) if path.count("/") <= DEEPEST and path.endswith(CODE))
+    return {path: files[path] for path in itertools.islice(near, MOST_FILES)}
 
 
 def _edits(store: Store, history: Mapping[str, CommitMessage], editable: Sequence[str]) -> dict[str, dict[str, FileChange]]:
@@ -183,7 +196,10 @@ def _files_at(
     """path → blob of the files at a head that may be its harness: the base's, with what the branch changed."""
     start = base or tip
     if start not in trees:
-        trees[start] = store.tree(start)
+        try:
+            trees[start] = store.tree(start)
+        except AutoresearchError:  # larger than anything that is looked at here
+            trees[start] = {}
     files = {path: blob for path, (mode, blob) in trees[start].items() if mode.startswith("100")}
     for path, change in (changed or {}).items():
         if change.mode.startswith("100"):

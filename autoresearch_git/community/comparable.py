@@ -68,6 +68,11 @@ class Comparability:
         return all(r.ok is not False for r in self.reasons if r.aspect in ("metric", "own evaluator", "values", "evidence"))
 
     @property
+    def proven(self) -> bool:
+        """Sound, and of a commit whose evaluator was looked at: good enough to be tried without anybody's judgement."""
+        return self.sound and all(r.ok for r in self.reasons if r.aspect in ("own evaluator", "evidence", "values"))
+
+    @property
     def why_not(self) -> str:
         return "; ".join(reason.text for reason in self.reasons if not reason.ok)
 
@@ -84,7 +89,7 @@ def compare(finding: Finding, here: Here, replications: Iterable[Replication] = 
         _hardware(finding, here),
         Reason("values", not finding.doubts, "; ".join(finding.doubts) or "its values are possible"),
         Reason("evidence", evidence != "contradicted", _CONTRADICTED if evidence == "contradicted" else "nobody contradicts it"),
-        Reason("result", finding.best is not None, "it has a result" if finding.best is not None else "it gives no number"),
+        _result(finding),
     )
     return Comparability(reasons, evidence)
 
@@ -96,6 +101,13 @@ def evidence_of(replications: Iterable[Replication]) -> str:
     if contradicted and contradicted >= confirmed:
         return "contradicted"
     return f"reproduced ×{confirmed}" if confirmed else "self-reported"
+
+
+def _result(finding: Finding) -> Reason:
+    if finding.best is None:
+        return Reason("result", False, "it gives no number")
+    told = finding.source != "title"
+    return Reason("result", told, "it has a result" if told else "nothing but a title or a sentence says its result")
 
 
 def _metric(finding: Finding, here: Here) -> Reason:
@@ -120,13 +132,11 @@ def _untouched(finding: Finding, here: Here) -> Reason:
 
 
 def _evaluator(finding: Finding, here: Here) -> Reason:
-    if here.fingerprint and finding.record.harness == here.fingerprint:
-        return Reason("evaluator", True, "its harness has the same fingerprint")
     if finding.metric.name != here.metric.name:
         return Reason("evaluator", None, f"what measures its {finding.metric.name} is unknown")
     if not here.files:
         return Reason("evaluator", None, f"this repository has no file that measures {here.metric.name}")
-    if not finding.files:
+    if not finding.files:  # a claimed fingerprint does not count where blobs could tell, and is no proof without them
         return Reason("evaluator", None, "its evaluator is unknown")
     absent = [path for path in here.files if path not in finding.files]
     other = [path for path, blob in here.files.items() if path in finding.files and not _same_blob(blob, finding.files[path])]

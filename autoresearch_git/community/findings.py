@@ -7,7 +7,6 @@ first that has results gives the claims, the others are held against it. Every c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,9 +24,11 @@ from autoresearch_git.ledger.tables import Results, Row
 from autoresearch_git.plaintext import one_line
 
 SOURCES = ("notebook", "record", "table", "text", "title", "commits", "none")  # the most trusted first
+MOST_FINDINGS = 8  # of one report
+MOST_CHANGED = 300  # files of one branch that are named
+DIFFERENCE = 0.005  # relative, from which on two results of one report are not the same
 LEAST_WORDS = 8  # characters of a description that a commit is known by
 LEAST_COMMITS = 3  # that change an editable file, for a branch without a number to be a research run
-ANSWERS_TO_RESULTS = re.compile(r"(^|/)(results[^/]*\.tsv|\.gitignore)$|\.(tsv|md|png|log|svg)$")
 
 
 @dataclass(frozen=True)
@@ -114,18 +115,14 @@ def read_findings(evidence: Evidence, wanted: Metric) -> list[Finding]:
         told = record.read(report.body) or told
     except record.BrokenRecordError as error:
         problems.append(f"{error}; the text was read instead")
-    if told.head and report.head and told.head != report.head:
-        problems.append(f"its record speaks of {told.head[:7]}, the head is {report.head[:7]}")
     sources = list(_sources(evidence, told, wanted))
     if not sources:
         headline = prose.headline(report.title) or prose.headline(report.body)
         sources = [("title", "", _of_headline(headline, wanted))] if headline else list(_of_commits(branch, wanted))
     best = min((SOURCES.index(kind) for kind, _, _ in sources), default=None)
-    chosen = _without_parts([s for s in sources if SOURCES.index(s[0]) == best], wanted)
-    return [
-        _finding(evidence, told, kind, where if i else "", results, wanted, problems if not i else [], where)
-        for i, (kind, where, results) in enumerate(chosen)
-    ]
+    chosen = _without_parts([s for s in sources if SOURCES.index(s[0]) == best], wanted)[:MOST_FINDINGS]
+    others = [s for s in sources if s not in chosen and SOURCES.index(s[0]) > (best or 0)]
+    return [_finding(evidence, told, source, i > 0, others, wanted, [] if i else problems) for i, source in enumerate(chosen)]
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------
@@ -145,7 +142,7 @@ def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Sourc
     report = evidence.report
     texts = [
         ("the description", report.body),
-        *((f"a comment by {c.author}", c.body) for c in report.comments if c.author == report.author),
+        *((f"comment {i} by {c.author}", c.body) for i, c in enumerate(report.comments, start=1) if c.author == report.author),
     ]
     for where, text in texts:
         for found in prose.pasted(text, wanted.name):
@@ -190,7 +187,9 @@ def _without_parts(sources: list[Source], wanted: Metric) -> list[Source]:
     for source in ranked:
         names = {row.commit for row in source[2].rows if row.sha and row.status != "baseline"}
         whole = (k for k in kept if k[2].metric == source[2].metric)
-        if not any(names <= {row.commit for row in k[2].rows} and len(source[2].rows) <= len(k[2].rows) for k in whole):
+        if not names or not any(
+            names <= {row.commit for row in k[2].rows} and len(source[2].rows) <= len(k[2].rows) for k in whole
+        ):
             kept.append(source)
     return kept
 
@@ -199,58 +198,86 @@ def _without_parts(sources: list[Source], wanted: Metric) -> list[Source]:
 
 
 def _finding(
-    evidence: Evidence, told: Record, kind: str, name: str, results: Results, wanted: Metric, problems: Sequence[str], where: str
+    evidence: Evidence, told: Record, source: Source, named: bool, others: Sequence[Source], wanted: Metric, problems: Sequence[str]
 ) -> Finding:
+    """What one source claims; `others` are less trusted ones, which it is held against."""
     report, branch = evidence.report, evidence.branch
-    way = results.direction or (wanted.direction if results.metric == wanted.name else "min")
-    metric = Metric(results.metric or wanted.name, way)
-    claims = tuple(_claims(results, metric, branch, where))
-    values = [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None]
-    baseline = next((c.value for c in claims if c.status == "baseline"), None)
-    best = (min if way == "min" else max)(values, default=None)
-    if kind in ("record", "notebook") and told.best:
+    kind, where, results = source
+    metric = _metric(results, wanted)
+    claims = tuple(_claims(results, metric, branch, where)) if kind != "title" else ()
+    baseline, best, kept = _values(results, metric)
+    if kind == "record" and told.best:
         best = told.best.mean
-    counts = {s: sum(c.status == s for c in claims) for s in ("baseline", "keep", "discard", "crash")}
-    counts["other"] = len(claims) - sum(counts.values())
-    if kind == "record" and told.experiments:
-        counts = {**dict.fromkeys(counts, 0), **told.experiments, "baseline": counts["baseline"]}
-    headline = prose.headline(report.title)
-    if kind == "title":
-        counts = {"other": headline.experiments or 0} if headline else {}
-        claims = ()
-    platform = _platform(evidence, told, claims)
-    found = [*problems, *results.problems[:5], *_orphans(results, branch, evidence.missing, claims, metric)]
-    if (
-        headline
-        and kind not in ("title",)
-        and metric.name == wanted.name
-        and best is not None
-        and not _rounds_to(best, headline.after)
-    ):
-        found.append(f"its title says {headline.after:g}, its results say {best:g}")
+    platform, platform_source, doubt = _platform(evidence, told, claims)
+    doubted = [*doubts(metric, baseline, best, kept), *doubt, *_disagreements(best, others, metric, told, report)]
+    notes = [
+        *problems,
+        *results.problems[:5],
+        *_orphans(results, branch, evidence.missing, claims, metric),
+        *_title_differs(report, metric, best),
+    ]
     return Finding(
         report=report,
         source=kind,
         metric=metric,
-        name=name,
-        platform=platform[0],
-        platform_source=platform[1],
+        name=where if named else "",
+        platform=platform,
+        platform_source=platform_source,
         baseline=baseline,
         best=best,
-        counts=counts,
+        counts=_counts(kind, claims, told, report),
         claims=claims,
-        problems=tuple(one_line(p) for p in found),
+        problems=tuple(one_line(p) for p in notes),
         base=(branch.base if branch else "") or told.base,
         commits=sum(c.own for c in branch.commits) if branch else 0,
-        changed=tuple(sorted(branch.changed)) if branch else (),
+        changed=tuple(sorted(branch.changed))[:MOST_CHANGED] if branch else (),
         files=branch.files if branch else {},
         record=told,
         about=next((c.subject for c in reversed(branch.commits) if c.own), "") if branch else "",
         budget=_budget(evidence, told),
-        doubts=tuple(
-            doubts(metric, baseline, best, [c.value for c in claims if c.status in ("baseline", "keep") and c.value is not None])
-        ),
+        doubts=tuple(one_line(d) for d in doubted),
     )
+
+
+def _metric(results: Results, wanted: Metric) -> Metric:
+    """The metric of a source: the wanted one as it is wanted, another one as its name or its rows tell."""
+    if results.metric == wanted.name:
+        return wanted
+    return Metric(results.metric or "not told", results.direction or "min")
+
+
+def _values(results: Results, metric: Metric) -> tuple[float | None, float | None, list[float]]:
+    """(the baseline's value, the best that was kept, all that were kept in order)."""
+    kept = [row.value for row in results.rows if row.status in ("baseline", "keep") and row.value is not None]
+    baseline = next((row.value for row in results.rows if row.status == "baseline"), None)
+    return baseline, (min if metric.direction == "min" else max)(kept, default=None), kept
+
+
+def _counts(kind: str, claims: Sequence[Claim], told: Record, report: Report) -> dict[str, int]:
+    if kind == "title":
+        headline = prose.headline(report.title) or prose.headline(report.body)
+        return {"other": headline.experiments or 0} if headline else {}
+    counts = {s: sum(c.status == s for c in claims) for s in ("baseline", "keep", "discard", "crash")}
+    counts["other"] = len(claims) - sum(counts.values())
+    if kind == "record" and told.experiments:
+        counts = {**dict.fromkeys(counts, 0), **told.experiments, "baseline": counts["baseline"]}
+    return counts
+
+
+def _disagreements(best: float | None, others: Sequence[Source], metric: Metric, told: Record, report: Report) -> Iterator[str]:
+    """Where a report contradicts itself: its less trusted sources say another result, or its record another commit."""
+    for _, where, results in others:
+        value = _values(results, metric)[1] if results.metric == metric.name else None
+        if best is not None and value is not None and abs(value - best) > DIFFERENCE * max(abs(best), abs(value)):
+            yield f"it says {best:g} and, in {where}, {value:g}"
+    if told.head and report.head and told.head != report.head:
+        yield f"its record speaks of {told.head[:7]}, its head is {report.head[:7]}"
+
+
+def _title_differs(report: Report, metric: Metric, best: float | None) -> Iterator[str]:
+    headline = prose.headline(report.title)
+    if headline and headline.metric in ("", metric.name) and best is not None and not _rounds_to(best, headline.after):
+        yield f"its title says {headline.after:g}, its results say {best:g}"
 
 
 def _claims(results: Results, metric: Metric, branch: Branch | None, where: str) -> Iterator[Claim]:
@@ -331,15 +358,18 @@ def _budget(evidence: Evidence, told: Record) -> float | None:
     return told.budget_seconds if told.budget_seconds is not None else evidence.time_budget
 
 
-def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tuple[str, str]:
-    """The hardware class, and where it was read."""
+def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tuple[str, str, list[str]]:
+    """(the hardware class, where it was read, what contradicts it)."""
     report = evidence.report
     if evidence.notebook:
-        return one_line(evidence.notebook.session.platform, 40), "its notebook"
+        return one_line(evidence.notebook.session.platform, 40), "its notebook", []
     if told.session.count("/") == 1:
-        return told.session.partition("/")[0], "its record"
+        claimed = told.session.partition("/")[0]
+        named = platform_of([("", report.branch)])[0]
+        other = named and named.upper() != claimed.upper()
+        return claimed, "its record", [f"its record says {claimed}, its branch {named}"] if other else []
     commits = [c for c in evidence.branch.commits if c.own] if evidence.branch else []
-    return platform_of(
+    found = platform_of(
         [
             ("its branch's name", report.branch),
             ("its name", report.name if report.kind in ("branch", "notebook") else ""),
@@ -350,3 +380,4 @@ def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tupl
         ],
         evidence.notes.items(),
     )
+    return (*found, [])

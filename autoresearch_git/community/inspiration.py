@@ -19,11 +19,13 @@ from autoresearch_git.community.changes import Change, same_value
 from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Claim, Finding
 from autoresearch_git.community.library import Library
+from autoresearch_git.community.plausible import largest_step
 from autoresearch_git.community.tokencount import count_tokens
 from autoresearch_git.constants import Constant
 from autoresearch_git.plaintext import one_line
 
 MOST_TOKENS = 3_000
+MOST_READ = 1_000  # findings that are named
 MOST_TIMES = 64  # times its value that a constant is moved to
 NEAR = 8.0  # a factor within which two values may be of the same constant
 _ON_ITS_OWN_SCALE = re.compile(r"RATIO|FRAC|BETA|MOMENTUM|PROB|DROPOUT")  # where a value means the same on any machine
@@ -76,7 +78,7 @@ class DeadEnd:
 
 @dataclass(frozen=True)
 class Inspiration:
-    """`suggestions` the best first; `read` the keys of the findings they come from; `digest` the whole as JSON."""
+    """`suggestions` the best first; `read` the keys of the findings that had something to say; `digest` the whole as JSON."""
 
     suggestions: tuple[Idea, ...] = ()
     dead_ends: tuple[DeadEnd, ...] = ()
@@ -116,7 +118,8 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], fai
     fresh = [i for i in ideas if i.kept and i.worth > 0 and (i.kept_here or not i.here) and not _failed(i, failed)]
     suggestions = tuple(sorted(fresh, key=lambda i: (-(i.here > 0), -i.worth, str(i.steps))))
     stacks = [(f, v) for f, v in verdicts.values() if v.comparable]
-    return Inspiration(suggestions, dead_ends, tuple(sorted(verdicts)), _digest(suggestions, dead_ends, stacks, here))
+    read = sorted({t.finding.key for t in told} | {f.key for f, _ in stacks})[:MOST_READ]
+    return Inspiration(suggestions, dead_ends, tuple(read), _digest(suggestions, dead_ends, stacks, here))
 
 
 def _verdicts(library: Library, here: Here) -> dict[str, tuple[Finding, Comparability]]:
@@ -128,7 +131,7 @@ def _verdicts(library: Library, here: Here) -> dict[str, tuple[Finding, Comparab
 def _told_of(
     library: Library, here: Here, constants: Mapping[str, Constant], verdicts: Mapping[str, tuple[Finding, Comparability]]
 ) -> Iterator[_Told]:
-    """The claims of sound findings that move constants which are ours too, and nothing else; each commit once."""
+    """The claims of proven findings that move constants which are ours too, and nothing else; each commit once."""
     origins: dict[tuple[str, str], str] = {}  # where a session began with a constant
     seen: set[object] = set()
     for hit in library.hits("f.metric = ? ORDER BY c.id", (here.metric.name,)):
@@ -136,7 +139,7 @@ def _told_of(
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)
         more = bool(claim.lines) and len(claim.lines) != 2 * len(claim.changes)  # the diff does something besides
-        if not claim.changes or more or claim.identity in seen or not verdicts[finding.key][1].sound:
+        if not claim.changes or more or claim.identity in seen or not verdicts[finding.key][1].proven:
             continue
         steps = [_placed(change, origins[(finding.key, change.key)], constants) for change in claim.changes]
         placed = tuple(step for step in steps if step)
@@ -195,8 +198,10 @@ def _relative_gain(claim: Claim, finding: Finding) -> float | None:
     size = finding.baseline if finding.baseline else claim.value
     if claim.delta is None or not size:
         return None
-    gain = (-claim.delta if finding.metric.direction == "min" else claim.delta) / abs(size)
-    return gain if math.isfinite(gain) and abs(gain) < 1 else None
+    better = -claim.delta if finding.metric.direction == "min" else claim.delta
+    limit = largest_step(finding.metric, size)
+    gain = better / abs(size)
+    return gain if math.isfinite(gain) and abs(gain) < 1 and (limit is None or better <= limit) else None
 
 
 # -- from their constant to ours --------------------------------------------------------------------------------------

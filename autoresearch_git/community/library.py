@@ -113,10 +113,15 @@ class Library:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written in the block, or nothing."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
+        """All that is written in the block, or nothing. Raises AutoresearchError where it cannot be: in use, or a full disk."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+        except sqlite3.OperationalError as error:
+            raise AutoresearchError(
+                f"the library {self.path} cannot be written: {error}", "try again in a moment, or free some disk space"
+            ) from error
 
     # -- what was read from a hub -------------------------------------------------------------------------------
 
@@ -135,7 +140,9 @@ class Library:
 
     def unparsed(self, hub: str, limit: int) -> list[Report]:
         """Reports of a hub that no findings were made of yet, at most `limit`."""
-        rows = self._db.execute("SELECT json FROM reports WHERE parsed = 0 AND hub = ? ORDER BY rowid LIMIT ?", (hub, limit))
+        rows = self._db.execute(
+            "SELECT json FROM reports WHERE parsed = 0 AND hub = ? ORDER BY kind = 'notebook' DESC, rowid LIMIT ?", (hub, limit)
+        )
         return [Report.from_json(text) for (text,) in rows]
 
     def report(self, key: str) -> Report | None:
@@ -145,6 +152,11 @@ class Library:
     def report_heads(self, hub: str, kind: str) -> dict[str, str]:
         """name → head of the reports of one kind."""
         return dict(self._db.execute("SELECT name, head FROM reports WHERE hub = ? AND kind = ?", (hub, kind)))
+
+    def drop_report(self, key: str) -> None:
+        """Forget a report, with what was found in it."""
+        self.drop_findings(key)
+        self._db.execute("DELETE FROM reports WHERE key = ?", (key,))
 
     def hub_state(self, hub: str) -> dict[str, Any]:
         """What the last sync of a hub remembered: its watermark, open cursors, default branch."""
@@ -243,8 +255,7 @@ class Library:
         """Forget what was read from any other hub: it is no hub of this repository any more."""
         gone = set(self.hubs()) - set(hubs)
         for (key,) in [row for hub in gone for row in self._db.execute("SELECT key FROM reports WHERE hub = ?", (hub,)).fetchall()]:
-            self.drop_findings(key)
-            self._db.execute("DELETE FROM reports WHERE key = ?", (key,))
+            self.drop_report(key)
         self._db.executemany("DELETE FROM hubs WHERE name = ?", [(hub,) for hub in gone])
 
     def _claims(self, finding: int) -> tuple[Claim, ...]:

@@ -16,7 +16,7 @@ from autoresearch_git import constants
 from autoresearch_git.community import findings, record
 from autoresearch_git.community.branches import Branch, read_branches
 from autoresearch_git.community.findings import Evidence, Finding
-from autoresearch_git.community.github import LARGEST_PAGE, Cursor, Page, Reader
+from autoresearch_git.community.github import LARGEST_PAGE, Cursor, LimitReachedError, Page, Reader
 from autoresearch_git.community.hubs import Hub
 from autoresearch_git.community.library import Library
 from autoresearch_git.community.reports import Report
@@ -86,8 +86,14 @@ class Syncer:
         """Newest first, down to what is known. An interrupted reading left its cursors: it is ended first."""
         state = self.library.hub_state(hub.name)
         if state.get("open"):
-            self._walk(hub, reader, done, Cursor(**state["open"]), state.get("newest", ""))
-            state = self.library.hub_state(hub.name)
+            try:
+                self._walk(hub, reader, done, Cursor(**state["open"]), state.get("newest", ""))
+            except LimitReachedError:
+                raise
+            except AutoresearchError as error:  # a cursor that is not taken any more must not block the hub for ever
+                self.tell(f"{hub.name}: {error.message}; beginning with the newest again")
+                with self.library.transaction():
+                    self.library.put_hub_state(hub.name, {**self.library.hub_state(hub.name), "open": None, "watermark": ""})
         self._walk(hub, reader, done, Cursor(), "")
 
     def _walk(self, hub: Hub, reader: Reader, done: Outcome, cursor: Cursor, newest: str) -> None:
@@ -133,12 +139,13 @@ class Syncer:
         state["default"] = f"{_below(hub)}heads/{default}" if default else ""
         with self.library.transaction():
             self.library.put_hub_state(hub.name, state)
-            done.reports += self._put_refs(hub)
+            done.reports += self._put_refs(hub, set(wanted.values()))
 
-    def _put_refs(self, hub: Hub) -> int:
-        """Reports for what git alone tells: heads of pull requests that the API did not list, branches and notebooks."""
+    def _put_refs(self, hub: Hub, there: set[str]) -> int:
+        """Reports for what git alone tells: heads of pull requests that the API did not list, branches and notebooks. A branch
+        or notebook that is not `there` any more, or is told by a pull request now, is no report of its own."""
         below = _below(hub)
-        refs = self.store.refs_below(below)
+        refs = {name: sha for name, sha in self.store.refs_below(below).items() if name in there}
         found: list[Report] = []
         listed = self.library.report_heads(hub.name, "pull")
         names = {sha: name.removeprefix(f"{below}heads/") for name, sha in refs.items() if name.startswith(f"{below}heads/")}
@@ -161,6 +168,10 @@ class Syncer:
                 session = name.removeprefix(f"{below}autoresearch/")
                 if self.mine.get(notebook.NAMESPACE + session) != sha:
                     found.append(Report(hub.name, "notebook", one_line(session), head=sha))
+        for kind in ("branch", "notebook"):
+            still = {report.name for report in found if report.kind == kind}
+            for name in set(self.library.report_heads(hub.name, kind)) - still:
+                self.library.drop_report(f"{hub.name}@{name}")
         return self.library.put_reports(found)
 
     # -- findings -----------------------------------------------------------------------------------------------
@@ -170,16 +181,27 @@ class Syncer:
         default = self.store.resolve(self.library.hub_state(hub.name).get("default") or "refs/none") or ""
         found = understood = 0
         while reports := self.library.unparsed(hub.name, CHUNK):
-            evidence = self._evidence(hub, reports, default)
+            made = [(one, self._findings(one)) for one in self._evidence_of_each(hub, reports, default)]
             with self.library.transaction():
-                found += sum(self._keep(hub, one) for one in evidence)
+                found += sum(self._keep(hub, one, findings) for one, findings in made)
             understood += len(reports)
             if len(reports) == CHUNK:
                 self.tell(f"{hub.name}: {understood} reports understood")
         return found
 
-    def _keep(self, hub: Hub, evidence: Evidence) -> int:
-        found = self._findings(evidence)
+    def _evidence_of_each(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
+        """What git says of the reports; where one of them cannot be read so, the others still are."""
+        try:
+            return self._evidence(hub, reports, default)
+        except AutoresearchError as error:
+            if len(reports) == 1:
+                self.tell(f"{reports[0].key}: {error.message}")
+                return [Evidence(reports[0])]
+            half = len(reports) // 2
+            parts = (reports[:half], reports[half:])
+            return [evidence for part in parts for evidence in self._evidence_of_each(hub, part, default)]
+
+    def _keep(self, hub: Hub, evidence: Evidence, found: Sequence[Finding]) -> int:
         self.library.put_findings(evidence.report, found)
         if evidence.notebook and evidence.report.kind == "pull":  # the pull request tells the same session, and more
             self.library.drop_findings(f"{hub.name}@{evidence.notebook.session.name}")
@@ -189,7 +211,7 @@ class Syncer:
         """What one report says. A report that breaks its reader costs only itself."""
         try:
             return findings.read_findings(evidence, self.wanted)
-        except (ValueError, ArithmeticError, LookupError, TypeError, RecursionError) as error:
+        except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
             self.tell(f"{evidence.report.key} could not be read: {one_line(repr(error), 120)}")
             return []
 
@@ -250,7 +272,7 @@ class Syncer:
         for sha, raw in self.store.read_blobs(blobs, 256 * 1024):
             try:
                 value = constants.read(raw.decode(errors="replace"), {}).names.get("TIME_BUDGET")
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+            except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
                 continue
             if isinstance(value, (int, float)):
                 found[sha] = float(value)

@@ -86,7 +86,9 @@ class Results:
 
 def number(cell: str) -> tuple[float | None, bool]:
     """(the number that a cell is, or None; whether it is a percentage). `~`, `**`, thousands and the true minus are read."""
-    text = re.sub(r"[*`_\s]+", "", cell).replace("−", "-").replace("–", "-")
+    text = re.sub(r"[*`_\s]+", "", cell[:80]).replace("−", "-").replace("–", "-")
+    text = re.sub(r"(±|\+/-|\().*$", "", text) if re.match(r"[~≈+-]?[\d.]", text) else text  # 0.986 ± 0.0003 (best)
+    text = re.sub(r"^0,(?=\d+%?$)", "0.", text)  # the comma of other languages
     match = _NUMBER.fullmatch(text)
     if not match:
         return None, False

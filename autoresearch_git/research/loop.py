@@ -80,7 +80,10 @@ class Loop:
                 self._pause_after(failures, str(none))
                 continue
             done += 1
-            failures = failures + 1 if experiment.status is Status.CRASH else 0
+            if experiment.status is not Status.CRASH:
+                failures = 0
+            elif not experiment.inspired_by:  # what crashes here and came from elsewhere is not the researcher's fault
+                failures += 1
             self._pause_after(failures, experiment.reason)
             if experiment.number % HOUSEKEEPING_EVERY == 0:
                 self.live.repository.housekeeping()

@@ -40,6 +40,7 @@ _PRIOR = (
     (r"", 0.4, 0.4),
 )
 _TRIED = re.compile(r"([A-Z][A-Z0-9_]*) (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+?) → (\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,]+)")
+IN_VAIN = 2  # experiments of others in a row that did not hold here
 _LONGEST = 60  # characters of a value
 _FINEST = 0.2  # of the first step; below that a value is as good as tried
 
@@ -73,7 +74,7 @@ class Sweep:
         modules = {p.removesuffix(".py").replace("/", "."): text for p, text in view.context.items() if p.endswith(".py")}
         reading = constants.read(view.files[path], facts, modules)
         memory = remember(view.experiments)
-        for idea in view.inspiration.suggestions:  # what held elsewhere comes before what nobody tried
+        for idea in () if _in_vain(view.experiments) else view.inspiration.suggestions:  # before what nobody tried
             allowed = _inspired(view.files[path], reading, idea, memory, facts, modules)
             if allowed:
                 return self._proposal(path, reading, *allowed, _evidence(idea), inspired_by=idea.reports[0])
@@ -92,6 +93,12 @@ class Sweep:
     ) -> Proposal:
         changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
         return Proposal(", ".join(changes), {path: text}, why, self.name, inspired_by)
+
+
+def _in_vain(experiments: Sequence[Experiment]) -> bool:
+    """Whether the last few came from elsewhere and none was kept: then a step of our own comes between."""
+    last = experiments[-IN_VAIN:]
+    return len(last) == IN_VAIN and all(e.inspired_by and e.status is not Status.KEEP for e in last)
 
 
 def _inspired(
