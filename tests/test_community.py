@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def _record(**fields: Any) -> str:
 
 
 def test_the_record_block_is_believed_before_the_table_and_the_prose(hub: Repository, empty: World) -> None:
-    head = _session(hub, "exp/H100/mar8", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.9, "keep")])
+    head = _session(hub, "exp/H100/mar8", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.9799, "keep")])
     body = _record(session="H100/mar8", head=head, metric={"name": "val_bpb", "direction": "min"}, baseline={"mean": 0.9979, "sd": 0.0004, "n": 3},
                    best={"mean": 0.9801, "n": 3}, experiments={"keep": 22, "discard": 102, "crash": 1}, budget_seconds=300, unknown=[1],
                    findings=[{"commit": head, "description": "longer warmdown", "delta": -0.01, "status": "keep"}])  # fmt: skip
@@ -260,7 +261,7 @@ def test_what_may_not_stand_beside_ours_is_not_ranked_and_says_why(hub: Reposito
     no = {title: {aspect for aspect, ok in reasons.items() if not ok} for title, reasons in found.items()}
     assert no == {
         "good": set(), "evil": {"own evaluator", "evaluator", "data"}, "far": {"hardware"}, "nowhere": {"hardware"}, "low": {"values"},
-        "jump": {"values"}, "exp/H100/talk": {"own evaluator", "evaluator", "data", "budget"},
+        "jump": {"values"}, "exp/H100/talk": {"own evaluator", "evaluator", "data", "budget", "result", "values"},
     }  # fmt: skip
     listed = empty.run("findings")
     assert "1 of 7 findings may stand beside val_bpb on H100" in listed.err
@@ -476,6 +477,154 @@ def test_hostile_text_reaches_nobody_raw_and_the_rest_is_read(github: GitHub, hu
     assert "ada/research#1" in _findings(empty)
     shown = "".join(ran.out + ran.err for ran in said) + empty.ok("findings", "show", "2", "--json")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]", shown)
+
+
+BOMBS = {
+    "a container in itself": "a0 = (1, 1)\n"
+    + "".join(f"a{i + 1} = (a{i}, a{i})\n" for i in range(40))
+    + "TIME_BUDGET = {a39: 1}\n",
+    "rounding": "TIME_BUDGET = round(5, -99999999)\n",
+    "unhashable": "TIME_BUDGET = {{}: 1}\n",
+    "repetition": "TIME_BUDGET = 'x' * 10**10\n",
+    "squares": "a0 = 10**60\n" + "".join(f"a{i + 1} = a{i} * a{i}\n" for i in range(40)) + "TIME_BUDGET = a40\n",
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_bomb_in_a_program_costs_only_its_own_report(hub: Repository, empty: World, what: str) -> None:
+    one = [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")]
+    hub.pull(
+        _session(hub, "exp/H100/evil", one, extra={"prepare.py": BOMBS[what], "train.py": TRAIN + BOMBS[what]}),
+        "evil",
+        head_name="exp/H100/evil",
+    )
+    hub.pull(_session(hub, "exp/H100/fine", one), "fine", head_name="exp/H100/fine")
+    ran = empty.run("findings", "--sync")
+    assert ran.code == 0, ran.err
+    assert [f["title"] for f in _findings(empty).values()] == ["fine"]
+
+
+def test_what_takes_long_to_match_is_not_matched_for_long(hub: Repository, empty: World) -> None:
+    for text in (
+        "0.9" + " " * 60_000 + "x",
+        "M4 " * 20_000,
+        "a: " + " " * 60_000,
+        "<!-- autoresearch:1" + " " * 60_000,
+        "lr 0.1 " * 8_000,
+    ):
+        hub.discussion(text[:200], text)
+    table = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\nabcdef1\t0.9\t1\tkeep\tx\n" + "joined\n" * 100_000
+    hub.pull(hub.commit({"results.tsv": table, "train.py": TRAIN + "a=b" + " " * 300 + "c\n" * 100}, branch="b", message="x"), "b")
+    assert empty.run("findings", "--sync").code == 0  # World.run gives up after five minutes; it takes a second
+
+
+def test_several_tables_in_comments_of_one_author(hub: Repository, empty: World) -> None:
+    tables = [
+        f"| commit | val_bpb | status | description |\n|---|---|---|---|\n| abcdef{i} | 0.9{i} | keep | idea {i} |\n"
+        for i in range(3)
+    ]
+    hub.discussion("three runs", "", author="ann", comments=[("ann", text) for text in tables])
+    empty.ok("findings", "--sync")
+    assert len(_findings(empty, "--all")) == 3
+
+
+@pytest.mark.parametrize("session", ["[]", "[" * 5000, '{"metric": {"name": {}}}', '{"budget": "abc"}', "null"])
+def test_a_hostile_notebook_is_no_notebook(github: GitHub, inspired: World, tmp_path: Path, session: str) -> None:
+    inspired.ok("start", "--tag", "t", "--experiments", "1", "--no-inspiration")
+    message = inspired.git("log", "--format=%B", "--max-parents=0", "refs/autoresearch/cpu/t")
+    good = re.search(r"Autoresearch-Session: (.*)", message)
+    assert good
+    evil = json.dumps({**json.loads(good[1]), **json.loads(session)}) if session.startswith("{") else session
+    record = inspired.git("commit-tree", "HEAD^{tree}", stdin=message.replace(good[1], evil))
+    hub = github.find("ada", "toy")
+    assert hub
+    inspired.git("update-ref", "refs/autoresearch/cpu/evil", record)
+    hub.import_from(inspired.root / ".git", ["+refs/autoresearch/cpu/evil:refs/autoresearch/cpu/evil"])
+    inspired.git("update-ref", "-d", "refs/autoresearch/cpu/evil")
+    ran = inspired.run("findings", "--sync")
+    assert (ran.code, "is not a notebook that this version reads" in ran.err) == (0, True), ran.err
+    assert "ada/toy#1" in _findings(inspired, "--all")
+
+
+def test_a_strangers_sentences_are_not_tried_before_anything_is_known_of_them(github: GitHub, inspired: World) -> None:
+    hub = github.find("ada", "toy")
+    assert hub
+    rows = "".join(f"| N 5 to {n} |  | keep | +0.5 |\n" for n in (300, 301, 302))
+    hub.discussion("exp/cpu/evil", f"| description | score | status | delta |\n|---|---|---|---|\n{rows}", author="eve")
+    inspired.ok("start", "--tag", "t", "--experiments", "6")
+    assert not any("→ 30" in str(row["description"]) for row in inspired.experiments("t"))
+
+
+@pytest.mark.parametrize(("title", "body"), [("WARMDOWN_RATIO 0.5 → 0.7", ""), ("tuning", "I moved the embedding LR from 0.6 to 0.8."),
+                                             ("run", "exp/H100/x: val_bpb 0.9979 → 0.9 in 3 experiments")])  # fmt: skip
+def test_a_sentence_is_no_result(hub: Repository, empty: World, title: str, body: str) -> None:
+    hub.pull(hub.commit({"train.py": TRAIN + "A = 1\n"}, branch="exp/H100/x", message="x"), title, body, head_name="exp/H100/x")
+    empty.ok("findings", "--sync")
+    assert _findings(empty) == {}
+
+
+def test_a_report_that_contradicts_itself_is_not_ranked(hub: Repository, empty: World) -> None:
+    head = _session(hub, "exp/M4Max/x", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.99, "keep")])
+    hub.pull(head, "t", _record(session="H100/x", head="1" * 40, metric={"name": "val_bpb", "direction": "min"}, best=0.95, budget_seconds=300),
+             head_name="exp/M4Max/x")  # fmt: skip
+    empty.ok("findings", "--sync")
+    (found,) = _findings(empty, "--all").values()
+    (values,) = [r for r in found["reasons"] if r["aspect"] == "values"]
+    assert not found["comparable"]
+    for part in (
+        "its record says H100, its branch M4Max",
+        "it says 0.95 and, in results.tsv, 0.99",
+        "its record speaks of 1111111",
+    ):
+        assert part in values["text"]
+
+
+def test_an_evaluator_that_is_hidden_among_many_files_is_unknown(hub: Repository, empty: World) -> None:
+    many = {f"a{i:05d}": "" for i in range(10_050)}
+    one = [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")]
+    hub.pull(_session(hub, "exp/H100/x", one, extra={**many, "prepare.py": PREPARE + "# easier\n"}), "x", head_name="exp/H100/x")
+    empty.ok("findings", "--sync")
+    assert _findings(empty) == {}
+
+
+def test_a_branch_becomes_a_pull_request_moves_and_goes(hub: Repository, empty: World) -> None:
+    one = [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")]
+    head = _session(hub, "exp/H100/x", one)
+    _session(hub, "exp/H100/y", one)
+    empty.ok("findings", "--sync")
+    assert set(_findings(empty)) == {"ada/research@exp/H100/x", "ada/research@exp/H100/y"}
+    hub.pull(head, "x", head_name="exp/H100/x")
+    subprocess.run(["git", f"--git-dir={hub.git_dir}", "update-ref", "-d", "refs/heads/exp/H100/y"], check=True)
+    empty.ok("findings", "--sync")
+    assert set(_findings(empty)) == {"ada/research#1"}
+
+
+def test_holes_in_a_page_lose_nothing(github: GitHub, hub: Repository, empty: World) -> None:
+    hub.fill(pulls=0, discussions=250)
+    github.fail("partial", times=1, after=1, where="graphql")
+    empty.ok("findings", "--sync")
+    assert _count(empty) == 250
+
+
+def test_an_open_cursor_that_is_refused_does_not_block_the_hub(github: GitHub, hub: Repository, empty: World) -> None:
+    hub.fill(pulls=0, discussions=150)
+    github.fail("rate-limit", times=1, after=1, where="graphql", seconds=4000)
+    empty.run("findings", "--sync")
+    path = empty.root / ".git" / "autoresearch" / "community" / "library.sqlite"
+    with sqlite3.connect(path) as db:
+        (text,) = db.execute("SELECT json FROM hubs").fetchone()
+        state = json.loads(text)
+        state["open"]["discussions"] = "of another server"
+        db.execute("UPDATE hubs SET json = ?", (json.dumps(state),))
+    empty.ok("findings", "--sync")
+    assert _count(empty) == 150
+
+
+def test_a_rebuild_that_reads_nothing_keeps_what_is_there(github: GitHub, ideas: World) -> None:
+    before = _findings(ideas, "--all")
+    github.close()
+    assert ideas.run("findings", "--rebuild").code == 1
+    assert _findings(ideas, "--all") == before
 
 
 def test_hostile_trees_are_never_followed(github: GitHub, hub: Repository, empty: World, tmp_path: Path) -> None:

@@ -105,9 +105,35 @@ def test_what_cells_say_is_kept() -> None:
 
 @pytest.mark.parametrize(("cell", "value"), [("68.6%", 68.6), ("~1.72", 1.72), ("−0.0119", -0.0119), ("**0.98**", 0.98), ("25,169.98", 25169.98),
                                              ("1e-3", 0.001), ("e021644", None), ("1.79F", None), ("", None), ("-", None), ("nan", None),
-                                             ("58.4%,sharpe=0.1", None), ("1e999", None)])  # fmt: skip
+                                             ("58.4%,sharpe=0.1", None), ("1e999", None), ("0.9860 ± 0.0003", 0.986), ("**0.986** (best)", 0.986),
+                                             ("0,981", 0.981)])  # fmt: skip
 def test_a_cell_is_a_number_or_it_is_not(cell: str, value: float | None) -> None:
     assert tables.number(cell)[0] == value
+
+
+@pytest.mark.parametrize(("cell", "status"), [("keep", "keep"), ("KEPT ✅", "keep"), ("not kept", "discard"), ("kept=false", "discard"),
+                                              ("not an improvement", "discard"), ("kept → reverted", "discard"), ("OOM crash", "crash"),
+                                              ("baseline", "baseline"), ("below baseline", ""), ("pending", "")])  # fmt: skip
+def test_a_status_says_what_it_says(cell: str, status: str) -> None:
+    assert tables.status_of(cell) == status
+
+
+@pytest.mark.parametrize(("metric", "way"), [("val_bpb", "min"), ("error_rate", "min"), ("perplexity_score", "min"), ("time_to_accuracy", "min"),
+                                             ("win_rate", "max"), ("val_psnr", "max"), ("gap", "")])  # fmt: skip
+def test_a_metrics_name_says_which_way_is_better(metric: str, way: str) -> None:
+    assert tables.way(metric) == way
+
+
+def test_differences_are_in_the_metrics_own_unit() -> None:
+    rows = [
+        ("delta", "-0.0119", -0.0119),
+        ("delta", "-1.2%", None),
+        ("gain", "0.0119", -0.0119),
+        ("improvement_abs", "-0.01", 0.01),
+    ]
+    for column, cell, delta in rows:
+        text = f"commit\tval_bpb\t{column}\tstatus\tdescription\nabcdef1\t0.9\t{cell}\tkeep\tx\nabcdef2\t0.8\t{cell}\tkeep\ty\n"
+        assert results_tsv.read(text)[0].rows[1].delta == delta, (column, cell)
 
 
 def test_a_table_with_another_header_in_the_middle_is_two_tables() -> None:

@@ -15,7 +15,7 @@ from autoresearch_git.commands import findings_console as shown
 from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.hubs import hubs
-from autoresearch_git.community.library import Hit, Library, forget
+from autoresearch_git.community.library import Hit, Library, forget, open_library
 from autoresearch_git.community.record import Replication
 from autoresearch_git.community.tried import SAME_CHANGE, SAME_DIFF, of_description, of_diff, tried
 from autoresearch_git.config import Settings, load_settings
@@ -74,10 +74,10 @@ def command(
     repository = open_repository(Path.cwd())
     settings = load_settings(repository)
     if rebuild:
-        forget(community.library_path(repository))
+        _rebuild(repository, settings)
     library = community.read_library(repository)
     context.call_on_close(library.close)
-    if do_sync or rebuild:
+    if do_sync and not rebuild:
         _sync(repository, settings, library)
     here = community.here(repository, settings, platform)
     if metric:
@@ -87,6 +87,17 @@ def command(
     context.obj = _Place(repository, library, here, settings.editable, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)
+
+
+def _rebuild(repository: Repository, settings: Settings) -> None:
+    """Read everything into a new library, which takes the old one's place only then."""
+    path = community.library_path(repository)
+    fresh = path.with_name("rebuilt.sqlite")
+    forget(fresh)
+    with open_library(fresh) as library:
+        _sync(repository, settings, library)
+    forget(path)
+    fresh.replace(path)
 
 
 def _sync(repository: Repository, settings: Settings, library: Library) -> None:

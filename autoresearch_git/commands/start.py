@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,15 +163,19 @@ def _read_hubs(repository: Repository, settings: Settings) -> bool:
             if told.reports:
                 _say(f"{told.reports} reports of others are new ({told.findings} findings)")
             return library.count_reports() > 0
-    except AutoresearchError as error:
-        _say(f"note: the community could not be read: {error.message}")
+    except (AutoresearchError, sqlite3.Error) as error:
+        _say(f"note: the community could not be read: {error}")
         return False
 
 
 def _inspire(live: LiveSession, settings: Settings, reporter: console.ConsoleReporter, facts: Mapping[str, Figure]) -> Inspiration:
     """What the library holds for this session; said in one line."""
-    with community.read_library(live.repository) as library:
-        found = community.inspire_here(live.repository, settings, library, live.session, facts)
+    try:
+        with community.read_library(live.repository) as library:
+            found = community.inspire_here(live.repository, settings, library, live.session, facts)
+    except (AutoresearchError, sqlite3.Error) as error:
+        reporter.say(f"note: the community's findings could not be used: {one_line(str(error))}")
+        return NOTHING_READ
     if found.read:
         reporter.say(f"of {len(found.read)} findings of {live.session.metric.name}: {len(found.suggestions)} changes to try first, "
                      f"{len(found.dead_ends)} dead ends")  # fmt: skip

@@ -7,7 +7,6 @@ for, told to the user, as long as their patience goes.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -119,16 +118,21 @@ class Reader:
             self.calls += 1
             try:
                 _, answer = self._client.requester.graphql_query(_QUERY, variables)
-                return self._page(answer, cursor)
-            except (github.GithubException, requests.RequestException, json.JSONDecodeError, _UnreadableError) as error:
+                page = self._page(answer, cursor)
+                self._size = min(LARGEST_PAGE, 2 * self._size)
+                return page
+            except (github.GithubException, requests.RequestException, _UnreadableError) as error:
                 failures += 1
-                whole = self._partial(error, cursor)
-                if whole:
-                    return whole
+                if failures >= self.tries and (rest := self._partial(error, cursor)):
+                    return rest
                 self._after(error, asked, failures)
+            except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+                # PyGithub's, of an answer that is no API's: a login page, a redirect, a list
+                failures += 1
+                self._after(_UnreadableError(f"what answers there is no GitHub API ({type(error).__name__})"), asked, failures)
 
     def _partial(self, error: Exception, cursor: Cursor) -> Page | None:
-        """What came with an error: a page where some items are missing is still a page."""
+        """What came with an error that does not go away: a page where some items are missing is still a page."""
         answer = getattr(error, "data", None)
         if not isinstance(answer, dict) or _types(answer) & {"RATE_LIMITED"}:
             return None
@@ -194,9 +198,12 @@ class Reader:
         if not isinstance(found, dict) or not isinstance(found.get("pageInfo"), dict):
             raise _UnreadableError(f"no {connection} in the answer")
         info = found["pageInfo"]
-        nodes = [n for n in found.get("nodes") or [] if isinstance(n, dict) and isinstance(n.get("number"), int)]
+        following = info.get("endCursor")
+        last = not info.get("hasNextPage") or following in (None, after)  # a page that leads to itself is the last
+        listed = found.get("nodes")
+        nodes = [n for n in listed if isinstance(n, dict) and isinstance(n.get("number"), int)] if isinstance(listed, list) else []
         reports = [self._report(kind, node) for node in nodes]
-        return reports, (info.get("endCursor") or after, not info.get("hasNextPage"))
+        return reports, (str(following) if following else after, last)
 
     def _report(self, kind: str, node: Mapping[str, Any]) -> Report:
         state = "DRAFT" if node.get("isDraft") and node.get("state") == "OPEN" else node.get("state")
@@ -214,7 +221,7 @@ class Reader:
             updated=str(node.get("updatedAt") or ""),
             branch=one_line(str(node.get("headRefName") or "")),
             head=head if re.fullmatch(r"[0-9a-f]{40}", head) else "",
-            comments=tuple(_comments((node.get("comments") or {}).get("nodes") or [])),
+            comments=tuple(_comments(node.get("comments"))),
         )
 
 
@@ -222,10 +229,11 @@ class _UnreadableError(Exception):
     """An answer without what was asked for."""
 
 
-def _comments(nodes: list[Any]) -> Iterator[Comment]:
+def _comments(connection: object) -> Iterator[Comment]:
     """The comments, the newest of them as far as LONGEST_BODY characters hold them all."""
+    nodes = connection.get("nodes") if isinstance(connection, dict) else None
     left = LONGEST_BODY
-    for node in reversed([n for n in nodes if isinstance(n, dict)]):
+    for node in reversed([n for n in nodes if isinstance(n, dict)] if isinstance(nodes, list) else []):
         body = str(node.get("body") or "")[:left]
         left -= len(body)
         if body:
@@ -284,7 +292,9 @@ def _too_heavy(error: Exception) -> bool:
     if not isinstance(error, github.GithubException):
         return False
     told = _types(error.data) & {"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"}
-    return error.status in (502, 504) or bool(told) or "timeout" in _message(error).lower()
+    data = error.data.get("data") if isinstance(error.data, dict) else None
+    holes = isinstance(data, dict) and bool(data.get("repository"))
+    return error.status in (502, 504) or bool(told) or holes or "timeout" in _message(error).lower()
 
 
 def _raise_if_final(error: Exception, reader: Reader) -> None:

@@ -103,6 +103,9 @@ class Library:
         self._db = connection
 
     def close(self) -> None:
+        """Close it, with everything in the one file."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     def __enter__(self) -> Library:
@@ -139,7 +142,7 @@ class Library:
         return changed
 
     def unparsed(self, hub: str, limit: int) -> list[Report]:
-        """Reports of a hub that no findings were made of yet, at most `limit`."""
+        """Reports of a hub that no findings were made of yet, at most `limit`; notebooks before what may take their place."""
         rows = self._db.execute(
             "SELECT json FROM reports WHERE parsed = 0 AND hub = ? ORDER BY kind = 'notebook' DESC, rowid LIMIT ?", (hub, limit)
         )

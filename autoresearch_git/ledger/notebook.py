@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Session
 from autoresearch_git.ledger import trailers
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
 
 NAMESPACE = "refs/autoresearch/"
@@ -71,8 +72,10 @@ def read(repository: Reading, ref: str) -> Notebook:
         session = trailers.read_session(records[0].text)
         read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
         return Notebook(session, tuple(_experiments(session, records[1:])), records[-1].sha, *read_before[-1:])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise AutoresearchError(f"{ref} is not a notebook that this version reads: {error!r}", f"git log {ref}") from error
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise AutoresearchError(
+            f"{ref} is not a notebook that this version reads: {one_line(repr(error))}", f"git log {ref}"
+        ) from error
 
 
 def _experiments(session: Session, records: list[CommitMessage]) -> list[Experiment]:

@@ -102,22 +102,41 @@ def parse(message: str) -> dict[str, list[str]]:
 
 def read_session(message: str) -> Session:
     """The session that an opening record describes. Raises ValueError or KeyError where it is none; extra keys are ignored."""
-    fields: dict[str, Any] = json.loads(parse(message)["Session"][0])
-    known = {f.name for f in dataclasses.fields(Session)}
-    fields = {k: v for k, v in fields.items() if k in known}
-    fields["metric"] = Metric(**fields["metric"])
-    fields["editable"] = tuple(fields["editable"])
+    fields: dict[str, Any] = _object(parse(message)["Session"][0])
+    kinds = {f.name: _KINDS.get(f.name, str) for f in dataclasses.fields(Session)}
+    fields = {k: v for k, v in fields.items() if k in kinds}
+    metric, editable = fields["metric"], fields["editable"]
+    fields["metric"] = Metric(one_line(metric["name"], 80), metric["direction"]) if isinstance(metric, dict) else None
+    fields["editable"] = tuple(editable) if isinstance(editable, list) and all(isinstance(p, str) for p in editable) else None
+    for name, value in fields.items():
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise ValueError(f"{name} of the session cannot be {value!r}"[:200])
+    if fields["metric"].direction not in ("min", "max"):
+        raise ValueError("the metric of the session has no direction")
     return Session(**fields)
+
+
+_KINDS: dict[str, Any] = {
+    "metric": Metric, "editable": tuple, "budget": (int, float), "timeout": (int, float), "seed": int, "baseline_runs": int,
+    "machine": dict,
+}  # fmt: skip
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value
 
 
 @functools.lru_cache(maxsize=64)
 def _platform(text: str) -> Mapping[str, Figure]:
-    platform: dict[str, Figure] = json.loads(text)
+    platform: dict[str, Figure] = _object(text)
     return platform
 
 
 def _read_measurement(metric: str, text: str) -> Measurement:
-    fields: dict[str, Any] = json.loads(text)
+    fields = _object(text)
     figures = {k: v for k, v in fields.items() if k not in _OWN_KEYS and k != metric}
     return Measurement(fields.get(metric), fields["seed"], figures, fields.get("channel", ""), fields.get("crash", ""))
 
