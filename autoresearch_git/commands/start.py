@@ -73,6 +73,7 @@ def command(
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, {"run": run_, **options})
     researcher = make(settings.researcher)
+    reads = settings.inspiration and not no_inspiration
     if resume:
         _refuse_fixed({"run": run_, **options}, base)
         name = choose_session(repository, tag)
@@ -80,24 +81,31 @@ def command(
         session = _new_session(repository, settings, tag, base)
         check_session(repository, session)
         if dry_run:
-            _show_plan(repository, session, settings)
+            _show_plan(repository, session, settings, reads)
             return
         name = session.name
     stopping = _handle_signals()
     live: LiveSession | None = None
     try:
-        inspired = settings.inspiration and not no_inspiration and _read_hubs(repository, settings)
+        inspired = reads and _read_hubs(repository, settings)
         live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
         _research(live, researcher, settings, inspired, as_json, new=not resume, stopping=stopping)
     except KeyboardInterrupt:
-        done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
-        left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
-        click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
-        click.echo(f"to go on:  git autoresearch start --resume --tag {name.partition('/')[2]}{left}", err=True)
+        _say_how_to_go_on(live, name, settings, begun=resume)
         raise SystemExit(130) from None  # click would put an empty line below the one that matters
     finally:
         if live:
             live.close()
+
+
+def _say_how_to_go_on(live: LiveSession | None, name: str, settings: Settings, begun: bool) -> None:
+    if live is None and not begun:
+        _say("stopped before the session began; nothing was changed")
+        return
+    done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
+    left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
+    click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
+    click.echo(f"to go on:  git autoresearch start --resume --tag {name.partition('/')[2]}{left}", err=True)
 
 
 def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
@@ -139,7 +147,7 @@ def _new_session(repository: Repository, settings: Settings, tag: str | None, ba
     )
 
 
-def _show_plan(repository: Repository, session: Session, settings: Settings) -> None:
+def _show_plan(repository: Repository, session: Session, settings: Settings, reads: bool) -> None:
     harness = read_harness(repository, session)
     limit = f"{settings.experiments} experiments" if settings.experiments else "no limit of experiments"
     click.echo(f"session    {session.name}, branch {session.branch.removeprefix('refs/heads/')}, from {session.base[:7]}")
@@ -148,6 +156,7 @@ def _show_plan(repository: Repository, session: Session, settings: Settings) -> 
     click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
     click.echo(f"editable   {' '.join(session.editable)}")
     click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")
+    click.echo(f"reads      {'what others found, first' if reads else 'nothing of others'}")
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
