@@ -61,7 +61,7 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
     harness = read_harness(repository, session)
     data = _data(repository, own) if platform in (None, own) else ""
     files = {path: blob for path, blob in harness.files.items() if path not in LOCK_FILES}
-    return Here(metric, platform or own, settings.budget, files, harness.fingerprint(data), data)
+    return Here(metric, platform or own, settings.budget, files, data)
 
 
 def _data(repository: Repository, platform: str) -> str:
@@ -78,12 +78,16 @@ def sync(
     repository: Repository, settings: Settings, library: Library, say: Callable[[str], None], patience: float, seconds: float
 ) -> Told:
     """Bring the library up to date with every hub. What cannot be read is said, and the rest is read."""
-    from autoresearch_git.community.sync import Syncer
+    queue, told, done, names = hubs(repository, settings), Told(), set[str](), list[str]()
+    if not queue:
+        with library.transaction():
+            library.keep_only([])
+        return told
+    from autoresearch_git.community.sync import Syncer  # only who reads a hub needs PyGithub
 
     store = open_store(library.path.parent / "store.git")
-    mine = {notebook.NAMESPACE + n: repository.ref_target(notebook.NAMESPACE + n) or "" for n in session_names(repository)}
+    mine = repository.refs_below(notebook.NAMESPACE)
     syncer = Syncer(library, store, say, Metric(settings.metric, settings.direction), settings.editable, mine, seconds)
-    queue, told, done, names = hubs(repository, settings), Told(), set[str](), list[str]()
     while queue:
         hub = queue.pop(0)
         if hub.key in done:

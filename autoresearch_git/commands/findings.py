@@ -14,7 +14,6 @@ from autoresearch_git.commands import community
 from autoresearch_git.commands import findings_console as shown
 from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Finding
-from autoresearch_git.community.hubs import hubs
 from autoresearch_git.community.library import Hit, Library, forget, open_library
 from autoresearch_git.community.record import Replication
 from autoresearch_git.community.tried import SAME_CHANGE, SAME_DIFF, of_description, of_diff, tried
@@ -83,7 +82,7 @@ def command(
     if metric:
         named = _metric(library, metric)
         if named != here.metric:  # our evaluator is known to measure our metric only
-            here = dataclasses.replace(here, metric=named, files={}, fingerprint="", data="")
+            here = dataclasses.replace(here, metric=named, files={}, data="")
     context.obj = _Place(repository, library, here, settings.editable, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)
@@ -101,14 +100,14 @@ def _rebuild(repository: Repository, settings: Settings) -> None:
 
 
 def _sync(repository: Repository, settings: Settings, library: Library) -> None:
-    if not hubs(repository, settings):
-        raise community.no_hub()
     try:
         told = community.sync(repository, settings, library, _say, community.PATIENCE, GIT_SECONDS)
     except KeyboardInterrupt:
         _say("interrupted; what was read is kept, and --sync goes on with the rest")
         raise SystemExit(130) from None
-    if told.unread and not told.read:
+    if not told.read and not told.unread:
+        raise community.no_hub()
+    if not told.read:
         raise AutoresearchError("no hub could be read", "mend what the lines above say, or git config autoresearch.hub OWNER/NAME")
     spent = f" ({told.calls} calls, {told.points} points)" if told.calls else ""
     _say(f"{told.reports} reports new or changed, {told.findings} findings in them{spent}")

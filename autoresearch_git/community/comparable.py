@@ -33,13 +33,12 @@ _CONTRADICTED = "others could not repeat it"
 @dataclass(frozen=True)
 class Here:
     """What a number of this repository on this machine means. `files` are path → blob of its harness, without lock files;
-    `fingerprint` and `data` are empty where no session has run here."""
+    `data` is empty where no session has run here."""
 
     metric: Metric
     platform: str
     budget: float
     files: Mapping[str, str] = field(default_factory=dict)
-    fingerprint: str = ""
     data: str = ""
 
 
@@ -136,7 +135,7 @@ def _evaluator(finding: Finding, here: Here) -> Reason:
         return Reason("evaluator", None, f"what measures its {finding.metric.name} is unknown")
     if not here.files:
         return Reason("evaluator", None, f"this repository has no file that measures {here.metric.name}")
-    if not finding.files:  # a claimed fingerprint does not count where blobs could tell, and is no proof without them
+    if not finding.files:  # a fingerprint that a record claims is no proof
         return Reason("evaluator", None, "its evaluator is unknown")
     absent = [path for path in here.files if path not in finding.files]
     other = [path for path, blob in here.files.items() if path in finding.files and not _same_blob(blob, finding.files[path])]

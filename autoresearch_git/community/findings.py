@@ -18,12 +18,11 @@ from autoresearch_git.community.plausible import doubts
 from autoresearch_git.community.record import Record
 from autoresearch_git.community.reports import Report
 from autoresearch_git.experiment import Metric
-from autoresearch_git.ledger import results_tsv
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.tables import Results, Row
 from autoresearch_git.plaintext import one_line
 
-SOURCES = ("notebook", "record", "table", "text", "title", "commits", "none")  # the most trusted first
+SOURCES = ("notebook", "record", "table", "text", "title", "commits")  # the most trusted first
 MOST_FINDINGS = 8  # of one report
 MOST_CHANGED = 300  # files of one branch that are named
 DIFFERENCE = 0.005  # relative, from which on two results of one report are not the same
@@ -93,13 +92,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was fetched for a report. `tables` are the results files at its head, path → text, `notes` the
-    prose that its branch has brought; `missing` are
-    the (short) shas in them that the hub has no commit of. `time_budget` is the constant of its prepare.py, in seconds."""
+    """Everything that was fetched for a report. `tables` are the results in files at its head, by path, and `missing` the
+    (short) shas in them that the hub has no commit of; `notes` are the texts that its branch has brought, by path.
+    `time_budget` is the constant of its prepare.py, in seconds."""
 
     report: Report
     branch: Branch | None = None
-    tables: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Results]] = field(default_factory=dict)
     notebook: Notebook | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     time_budget: float | None = None
@@ -121,7 +120,7 @@ def read_findings(evidence: Evidence, wanted: Metric) -> list[Finding]:
         sources = [("title", "", _of_headline(headline, wanted))] if headline else list(_of_commits(branch, wanted))
     best = min((SOURCES.index(kind) for kind, _, _ in sources), default=None)
     chosen = _without_parts([s for s in sources if SOURCES.index(s[0]) == best], wanted)[:MOST_FINDINGS]
-    others = [s for s in sources if s not in chosen and SOURCES.index(s[0]) > (best or 0)]
+    others = [s for s in sources if SOURCES.index(s[0]) > (best or 0)]
     return [_finding(evidence, told, source, i > 0, others, wanted, [] if i else problems) for i, source in enumerate(chosen)]
 
 
@@ -135,8 +134,8 @@ def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Sourc
         yield "notebook", evidence.notebook.session.notebook, _of_notebook(evidence.notebook)
     if told.metric and (told.findings or told.best):
         yield "record", "record", _of_record(told, told.metric)
-    for path, text in sorted(evidence.tables.items()):
-        for i, results in enumerate(results_tsv.read(text, wanted.name)):
+    for path, found_there in sorted(evidence.tables.items()):
+        for i, results in enumerate(found_there):
             if results.rows:
                 yield "table", path if i == 0 else f"{path} (table {i + 1})", results
     report = evidence.report

@@ -106,7 +106,6 @@ class Reader:
     def page(self, cursor: Cursor, size: int = LARGEST_PAGE) -> Page:
         """The page at `cursor`. Raises AutoresearchError; LimitReachedError where waiting would take too long."""
         owner, _, name = self.owner_name.partition("/")
-        self._size = min(self._size, LARGEST_PAGE)
         failures = 0
         while True:
             asked = min(size, self._size)

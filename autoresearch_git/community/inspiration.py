@@ -134,7 +134,7 @@ def _told_of(
     """The claims of proven findings that move constants which are ours too, and nothing else; each commit once."""
     origins: dict[tuple[str, str], str] = {}  # where a session began with a constant
     seen: set[object] = set()
-    for hit in library.hits("f.metric = ? ORDER BY c.id", (here.metric.name,)):
+    for hit in library.hits("f.metric = ?", (here.metric.name,)):
         claim, finding = hit.claim, hit.finding
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)

@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoresearch_git.community import words
 from autoresearch_git.community.changes import Change
 from autoresearch_git.community.findings import Claim, Finding
 from autoresearch_git.community.record import ClaimedChange, Estimate, Record, Replication
@@ -46,45 +46,6 @@ CREATE TABLE replications (of TEXT, report TEXT, author TEXT, json TEXT);
 CREATE INDEX replications_of ON replications (of);
 CREATE VIRTUAL TABLE ideas USING fts5 (words, tokenize = 'porter unicode61 remove_diacritics 2');
 """
-# What people in the field write short; searched as what it means.
-GLOSSARY = {
-    "lr": "learning rate", "wd": "weight decay", "ve": "value embedding", "emb": "embedding", "bs": "batch size",
-    "attn": "attention",
-    "init": "initialization", "wte": "token embedding", "gqa": "grouped query attention", "mqa": "multi query attention",
-    "rope": "rotary position", "swa": "sliding window attention", "ema": "exponential moving average", "moe": "mixture of experts",
-    "mlp": "feed forward", "ln": "layer norm", "qk": "query key", "kv": "key value",
-}  # fmt: skip
-
-
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "for",
-        "from",
-        "in",
-        "instead",
-        "into",
-        "is",
-        "it",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "than",
-        "that",
-        "the",
-        "to",
-        "with",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -223,8 +184,8 @@ class Library:
         self._db.executemany("INSERT INTO moves VALUES (?, ?)", [(c.key, claim_id) for c in claim.changes])
         self._db.executemany("INSERT INTO diff_lines VALUES (?, ?)", [(_hash(line), claim_id) for line in claim.lines])
         names = " ".join(c.name for c in claim.changes)
-        words = _expanded(f"{claim.description} {names} {finding.report.title}")
-        self._db.execute("INSERT INTO ideas (rowid, words) VALUES (?, ?)", (claim_id, words))
+        text = words.spelled_out(f"{claim.description} {names} {finding.report.title}")
+        self._db.execute("INSERT INTO ideas (rowid, words) VALUES (?, ?)", (claim_id, text))
 
     def findings(self, where: str = "1", values: Sequence[object] = ()) -> list[Finding]:
         """Findings without their claims, in the order they were read."""
@@ -266,9 +227,9 @@ class Library:
         return tuple(_claim(row) for row in rows)
 
     def hits(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Hit]:
-        """Claims with their findings; `where` may speak of `c` (claims) and `f` (findings)."""
+        """Claims with their findings, in the order they were read; `where` may speak of `c` (claims) and `f` (findings)."""
         cache: dict[int, Finding] = {}
-        query = f"SELECT {_CLAIM}, f.id, f.json FROM claims c JOIN findings f ON c.finding = f.id WHERE {where}"
+        query = f"SELECT {_CLAIM}, f.id, f.json FROM claims c JOIN findings f ON c.finding = f.id WHERE {where} ORDER BY c.id"
         for row in self._db.execute(query, values):
             if row[-2] not in cache:
                 cache[row[-2]] = _load(row[-1])
@@ -276,11 +237,10 @@ class Library:
 
     def search(self, text: str, limit: int = 200) -> list[Hit]:
         """Claims that speak of the words, the best match first: all of the words before some of them."""
-        words = telling_words(text)[:24]
-        if not words:
+        terms = [words.query_term(word) for word in words.telling_words(text)[:24]]
+        if not terms:
             return []
-        every = " AND ".join(_word_or_meaning(w) for w in words)
-        some = " OR ".join(_word_or_meaning(w) for w in words)
+        every, some = " AND ".join(terms), " OR ".join(terms)
         found: dict[int, None] = {}
         for query in (every, some):
             rows = self._db.execute("SELECT rowid FROM ideas WHERE ideas MATCH ? ORDER BY rank LIMIT ?", (query, limit))
@@ -299,7 +259,7 @@ class Library:
         return list(self.hits(f"c.id IN (SELECT claim FROM moves WHERE name IN ({marks}))", wanted))
 
     def with_lines(self, lines: Iterable[str], limit: int = 100) -> list[Hit]:
-        """Claims whose diff has one of the (normalised) lines, those with the most of them first."""
+        """Claims whose diff has one of the (normalised) lines: the `limit` that have the most of them."""
         wanted = [_hash(line) for line in lines][:200]
         marks = ", ".join("?" * len(wanted))
         query = f"SELECT claim FROM diff_lines WHERE hash IN ({marks}) GROUP BY claim ORDER BY count(*) DESC LIMIT {int(limit)}"
@@ -350,24 +310,8 @@ def _load(text: str) -> Finding:
     return Finding(**fields)
 
 
-def _expanded(text: str) -> str:
-    words = re.findall(r"[A-Za-z]+", text)
-    return " ".join([text, *(GLOSSARY[w.lower()] for w in words if w.lower() in GLOSSARY)])
-
-
 def _hash(line: str) -> int:
     return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=7).digest(), "big")
-
-
-def telling_words(text: str) -> list[str]:
-    """The words of a text that say what it is about."""
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in _STOP_WORDS]
-
-
-def _word_or_meaning(word: str) -> str:
-    """One word of a query, quoted, so that nothing in it is an operator."""
-    meaning = GLOSSARY.get(word.lower())
-    return f'("{word}" OR "{meaning}")' if meaning else f'"{word}"'
 
 
 def open_library(path: Path) -> Library:

@@ -24,6 +24,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.ledger.tables import Results
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Remote, Store
 
@@ -44,7 +45,6 @@ class Outcome:
     findings: int = 0
     calls: int = 0
     points: int = 0
-    fetched: int = 0
     parent: str = ""
     problems: list[str] = field(default_factory=list)
 
@@ -133,7 +133,6 @@ class Syncer:
         if new:
             self.tell(f"{hub.name}: fetching {len(new)} branches")
             refused = self.store.fetch(remote, [f"+{left}:{right}" for left, right in places], timeout=self.git_seconds, wanted=new)
-            done.fetched = len(new) - len(refused)
             done.problems += [f"{ref} was not taken: {why}" for ref, why in sorted(refused.items())[:20]]
         state = self.library.hub_state(hub.name)
         state["default"] = f"{_below(hub)}heads/{default}" if default else ""
@@ -222,17 +221,18 @@ class Syncer:
         there = self.store.blobs(sha for sha in heads.values() if sha)
         heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
         branches = read_branches(self.store, heads.values(), default, self.editable)
-        tables = self._texts(branches.values(), ".tsv", LARGEST_TABLE)
+        files = self._texts(branches.values(), ".tsv", LARGEST_TABLE)
+        tables = {head: self._results(texts) for head, texts in files.items()}
         notes = self._texts(branches.values(), ".md", LARGEST_NOTE)
         budgets = self._budgets(branches.values())
         missing = self._missing(tables)
         found = []
         for report in reports:
             branch = branches.get(heads.get(report.key, ""))
-            texts = tables.get(branch.head, {}) if branch else {}
+            results = tables.get(branch.head, {}) if branch else {}
             budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
             prose = notes.get(branch.head, {}) if branch else {}
-            found.append(Evidence(report, branch, texts, books.get(report.key), prose, budget, missing))
+            found.append(Evidence(report, branch, results, books.get(report.key), prose, budget, missing))
         return found
 
     def _notebook(self, hub: Hub, report: Report, refs: Mapping[str, str]) -> Notebook | None:
@@ -278,16 +278,13 @@ class Syncer:
                 found[sha] = float(value)
         return found
 
-    def _missing(self, tables: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+    def _results(self, texts: Mapping[str, str]) -> dict[str, Sequence[Results]]:
+        return {path: results_tsv.read(text, self.wanted.name) for path, text in texts.items()}
+
+    def _missing(self, tables: Mapping[str, Mapping[str, Sequence[Results]]]) -> frozenset[str]:
         """The shas in the tables that the hub has no object of."""
-        named = {
-            row.sha
-            for texts in tables.values()
-            for text in texts.values()
-            for r in results_tsv.read(text)
-            for row in r.rows
-            if row.sha
-        }
+        everything = (results for by_path in tables.values() for found in by_path.values() for results in found)
+        named = {row.sha for results in everything for row in results.rows if row.sha}
         return frozenset(named - set(self.store.blobs(named)))
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change, same_value
-from autoresearch_git.community.library import Hit, Library, telling_words
+from autoresearch_git.community.library import Hit, Library
+from autoresearch_git.community.words import telling_words
 
 SAME_DIFF, SAME_CHANGE, SAME_VALUE, ALIKE_DIFF, SAME_WAY, SAME_CONSTANT, WORDS = (
     "the same diff", "the same change", "the same value, from another", "a similar diff", "the same constant, the same way",
