@@ -20,8 +20,8 @@ from typing import Any
 
 from autoresearch_git import constants
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status, Verdict
+from autoresearch_git.noise import measured_noise
 from autoresearch_git.research.judge import first_seed, judge, judge_baseline
-from autoresearch_git.research.noise import measured_noise
 from autoresearch_git.research.researchers import NoProposal, View
 from autoresearch_git.research.researchers.sweep import Sweep
 

@@ -8,9 +8,9 @@ import pytest
 
 from autoresearch_git import constants
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status, Verdict
+from autoresearch_git.noise import Noise, measured_noise
 from autoresearch_git.research import screening
 from autoresearch_git.research.judge import MeasureAgain, first_seed, judge, judge_baseline
-from autoresearch_git.research.noise import Noise, measured_noise
 from autoresearch_git.research.researchers import NoProposal, View
 from autoresearch_git.research.researchers.sweep import Sweep
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
+from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
-from autoresearch_git.research.noise import measured_noise
 
 if TYPE_CHECKING:
     from autoresearch_git.lab.trial import Progress as TrialProgress

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Status, Verdict
-from autoresearch_git.research.noise import Noise
+from autoresearch_git.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
+from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import judge as judging
 from autoresearch_git.research import screening
 from autoresearch_git.research.judge import MeasureAgain
-from autoresearch_git.research.noise import measured_noise
 from autoresearch_git.research.researchers import NoProposal, Researcher, View
 
 FAILURES_IN_A_ROW = 3  # crashes or refused proposals after which a researcher is paused

@@ -12,7 +12,7 @@ from typing import Protocol
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Proposal, Session
-from autoresearch_git.research.noise import Noise
+from autoresearch_git.noise import Noise
 
 
 @dataclass(frozen=True)

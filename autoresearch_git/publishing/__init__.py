@@ -1,0 +1,1 @@
+"""What we give back: the picture, the paper, and the pull request with its Discussion."""
