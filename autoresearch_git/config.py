@@ -115,6 +115,13 @@ def _api_root(text: str) -> str:
     return root
 
 
+def _slug(text: str) -> str:
+    word = text.strip().lower()
+    if word and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", word):
+        raise ValueError("the slug of a category such as show-and-tell")
+    return word
+
+
 def _command(text: str) -> str:
     if not text.strip() or "\n" in text:
         raise ValueError("a command on one line")
@@ -152,10 +159,13 @@ KEYS = (
     Key("hub", "", _hubs, "repositories whose findings are read: owner/name, host/owner/name, a git URL or a path; "
         "empty: origin, and what it is a fork of"),
     Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
+    Key("category", "", _slug, "slug of the category that papers are posted in; empty: show-and-tell, else general"),
+    Key("templates", "", _text, "folder with your own paper.md.j2 or pull_request.md.j2"),
     Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
 _URLS = {"hub", "api-url"}
+_USERS_OWN = {"api-url": "where tokens go", "templates": "what is posted in your name"}
 
 
 @dataclass(frozen=True)
@@ -187,6 +197,8 @@ class Settings:
     branch_prefix: str
     hub: tuple[str, ...]
     api_url: str
+    category: str
+    templates: str
     inspiration: bool
     origin: Mapping[str, Setting]
 
@@ -219,10 +231,10 @@ def _from_files(repository: Repository) -> dict[str, Setting]:
 
 
 def _from_stranger(setting: Setting) -> Setting:
-    """A setting from a file that came with the clone. Raises AutoresearchError where it would say where tokens go."""
-    if setting.key.name == "api-url":
-        raise AutoresearchError(f"api-url is not taken from {setting.source}: a cloned file may not say where tokens go",
-                                "take it out there, then: git config autoresearch.api-url <value>")  # fmt: skip
+    """A setting from a file that came with the clone. Raises AutoresearchError where it would speak for the user."""
+    if setting.key.name in _USERS_OWN:
+        raise AutoresearchError(f"{setting.key.name} is not taken from {setting.source}: a cloned file may not say {_USERS_OWN[setting.key.name]}",
+                                f"take it out there, then: git config autoresearch.{setting.key.name} <value>")  # fmt: skip
     return Setting(setting.key, _one_a_line(setting), setting.source, tracked=True)
 
 

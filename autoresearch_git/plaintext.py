@@ -42,3 +42,21 @@ def one_line(text: str, limit: int = 200) -> str:
     """`defuse`d text on one line, cut with an ellipsis."""
     words = " ".join(defuse(text[: 64 * limit]).split())
     return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
+
+
+# What GitHub makes of a word by itself: a mention, a reference to an issue (and with a verb before it, its end), an address.
+_AUTOLINK = re.compile(r"@[\w-]|#\d|\bGH-\d|://|\bwww\.|\w@\w", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*\[\]|~$<>]|(?<!\w)_|_(?!\w)")
+_AT_THE_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[#+=-]))")
+
+
+def inert(text: str, limit: int = 200) -> str:
+    """One line of Markdown that shows the text as it is: nobody is mentioned by it, nothing referred to, linked or closed."""
+    line = " ".join(_inert_word(word) for word in one_line(text, limit).split(" "))
+    return _AT_THE_START.sub(lambda match: match[0] + "\\", line)
+
+
+def _inert_word(word: str) -> str:
+    if _AUTOLINK.search(word):
+        return "`" + word.replace("`", "'").replace("|", "\\|") + "`"
+    return _MARKUP.sub(lambda match: "\\" + match[0], word.replace("&", "&amp;"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jinja2
+import jinja2.sandbox
+
+from autoresearch_git.errors import AutoresearchError
 
 _PACKAGE = Path(__file__).parent
 
@@ -18,14 +22,31 @@ def packaged(folder: str, name: str) -> Path:
     return top / name if folder == "subject" else top / folder / name
 
 
-def render(template: str, **values: object) -> str:
-    """A packaged template with its values. Raises jinja2.UndefinedError where a value is missing: that is our bug."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(packaged("templates", template).parent),
+def render(
+    template: str, folder: Path | None = None, filters: Mapping[str, Callable[..., object]] | None = None, **values: object
+) -> str:
+    """A template with its values: the one of that name in the user's `folder`, or else ours, which a user's may extend as
+    `packaged/<name>`.
+
+    Raises AutoresearchError where the user's own does not render; jinja2.TemplateError where ours does not, which is a bug.
+    """
+    ours = jinja2.FileSystemLoader(packaged("templates", template).parent)
+    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(folder)] if folder else []
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(  # a template may have come with a clone
+        loader=jinja2.ChoiceLoader([*loaders, jinja2.PrefixLoader({"packaged": ours}), ours]),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 — Markdown and TOML are written, never HTML
+        autoescape=False,  # Markdown and TOML are written, never HTML
     )
-    return environment.get_template(template).render(**values)
+    environment.filters.update(filters or {})
+    own = folder / template if folder else None
+    try:
+        return environment.get_template(template).render(**values)
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        if own is None or not own.exists():
+            raise
+        line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise AutoresearchError(f"{own}{line} cannot be rendered: {error}",
+                                "mend it, or go without: git config --unset autoresearch.templates") from error  # fmt: skip

@@ -1,4 +1,4 @@
-"""The repositories that findings are read from, and where a token may go.
+"""The repositories that findings are read from and published to, and where a token may go.
 
 A hub is named by the setting `hub`, or else by the remotes. What a remote, a setting or a cloned file says is only text
 here: it is matched against a few shapes, and anything else is refused before git or a client sees it. A token goes only to
@@ -39,6 +39,11 @@ class Hub:
     key: str  # [a-z0-9-], the same for every URL of one repository: for refs and folders
     source: str = ""  # who named it: a remote, or where the setting stands
     note: str = ""  # one line to tell the user; '' mostly
+
+    @property
+    def web(self) -> str:
+        """Its page: https://github.com/owner/name; '' where only git can be read."""
+        return f"{self.api.partition(':')[0]}://{self.host}/{self.owner_name}" if self.api else ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,46 @@ def with_parent(hub: Hub, owner_name: str) -> Hub:
     """
     if not hub.owner_name or not re.fullmatch(_OWNER_NAME, owner_name):
         raise AutoresearchError(f"{owner_name!r} cannot be the parent of {hub.name}", "git config autoresearch.hub owner/name")
+    return _beside(hub, owner_name, f"parent of {hub.name}")
+
+
+def fork_of(hub: Hub, owner_name: str) -> Hub:
+    """The user's fork of `hub`, pushed to the same way."""
+    return _beside(hub, owner_name, f"your fork of {hub.name}")
+
+
+def _beside(hub: Hub, owner_name: str, source: str) -> Hub:
+    """Another repository on the same host."""
     before, _, _ = hub.url.rpartition(hub.owner_name)
     prefix = hub.name.removesuffix(hub.owner_name)
     key = _key(f"{hub.host}/{owner_name}".lower(), owner_name)
-    return replace(hub, name=prefix + owner_name, url=f"{before}{owner_name}.git", owner_name=owner_name, key=key,
-                   source=f"parent of {hub.name}", note="")  # fmt: skip
+    return replace(
+        hub, name=prefix + owner_name, url=f"{before}{owner_name}.git", owner_name=owner_name, key=key, source=source, note=""
+    )
+
+
+def publication_hub(repository: Repository, settings: Settings, to: str | None) -> Hub:
+    """The one repository that is published to: `to`, else the setting `hub` where the user made it, else `origin`.
+
+    What a file of the clone names is read from, and never published to: the file may be a stranger's. Nor is the parent of a fork
+    that `origin` is. Raises AutoresearchError where that is no GitHub repository, or more than one.
+    """
+    remotes = repository.remote_urls()
+    hosts = _hosts(settings, remotes)
+    setting = settings.origin["hub"]
+    if to:
+        hub: Hub | None = _from_setting(to, Setting(setting.key, to, "--to"), repository.root, hosts)
+    elif settings.hub and not setting.tracked:
+        if len(settings.hub) > 1:
+            raise AutoresearchError(f"{len(settings.hub)} repositories are named by hub ({setting.source})",
+                                    f"git autoresearch publish --to {settings.hub[0]}")  # fmt: skip
+        hub = _from_setting(settings.hub[0], setting, repository.root, hosts)
+    else:
+        hub = _from_remote("origin", remotes["origin"], repository.root, hosts) if "origin" in remotes else None
+    if hub is None or not hub.api:
+        what = f"{hub.name} is no GitHub repository" if hub else "there is no origin on GitHub"
+        raise AutoresearchError(f"{what}, so no pull request can be opened", "git autoresearch publish --to OWNER/NAME")
+    return hub
 
 
 def token_for(repository: Repository, hub: Hub) -> tokens.Token | None:

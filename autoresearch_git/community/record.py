@@ -1,4 +1,4 @@
-"""The record block that a body begins with: one HTML comment with JSON, for the next reader instead of prose.
+"""The record block that a body begins with: one HTML comment with JSON, for the next reader instead of prose. Read and written.
 
     <!-- autoresearch:1
     {"session":"H100/mar8","head":"<40-hex>","metric":{"name":"val_bpb","direction":"min"},…}
@@ -10,6 +10,7 @@ its type and cut to size before it counts.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -80,6 +81,25 @@ class Record:
     adopted_from: tuple[str, ...] = ()
     replications: tuple[Replication, ...] = ()
     findings: tuple[ClaimedChange, ...] = ()
+    seeds: tuple[int, ...] = ()
+    program: str = ""
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+
+def write(record: Record) -> str:
+    """The block that says what the record says; what is not known is left out."""
+    fields = {name: value for name, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
+    for part in ("baseline", "best"):
+        fields |= {part: _known(fields[part])} if part in fields else {}
+    for part in ("findings", "replications"):
+        fields |= {part: [_known(row) for row in fields[part]]} if part in fields else {}
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    inert = text.replace("<", "\\u003c").replace(">", "\\u003e")  # nothing in it ends the comment
+    return f"<!-- autoresearch:{VERSION}\n{inert}\n-->"
+
+
+def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def read(body: str) -> Record | None:
@@ -124,7 +144,15 @@ def _record(fields: Mapping[str, Any]) -> Record:
         adopted_from=tuple(_text(item) for item in _list(fields.get("adopted_from"))),
         replications=tuple(_replication(item) for item in _list(fields.get("replications")) if isinstance(item, dict)),
         findings=tuple(_claim(item) for item in _list(fields.get("findings")) if isinstance(item, dict)),
+        seeds=tuple(seed for seed in _list(fields.get("seeds")) if type(seed) is int and 0 <= seed < 2**63),
+        program=_text(fields.get("program")),
+        cost=_numbers(fields.get("cost")),
     )
+
+
+def _numbers(value: object) -> dict[str, float]:
+    pairs = ((_text(k), _number(v)) for k, v in list(value.items())[:32]) if isinstance(value, dict) else ()
+    return {name: number for name, number in pairs if number is not None}
 
 
 def _text(value: object, limit: int = 200) -> str:

@@ -1,0 +1,206 @@
+"""Hold a paper against the commits: every commit that it names exists, every number in it is the session's.
+
+A number is looked for where it belongs. In a row or a sentence that names an experiment's commit it must be a number of that
+experiment; in the row of a constant or a figure, of that one; anywhere else one of the session's headline: baseline, best, what was
+kept, counts, noise, budget, configuration. It matches where the recorded number rounds to it. Pure but for the commits, which the
+caller looks up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from autoresearch_git.community import record
+from autoresearch_git.community.record import Record
+from autoresearch_git.publishing import wording
+from autoresearch_git.publishing.pages import record_of
+from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.results import Result
+
+_SHA = re.compile(
+    r"(?<![\w/:.-])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![\w-])|(?<=`)[0-9]{7,40}(?=`)|(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])"
+)
+_TOKEN = re.compile(
+    r"(?<![\w.])(\d{4}-\d\d-\d\d|\d+(?:\.\d+){2,}|[+−-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?|[+−-]?\.\d+)(?![\w]|\.\d)"
+)
+_NO_NUMBERS = re.compile(  # comments, addresses and link targets, spans of code, digests
+    r"<!--.*?-->|https?://\S+|\]\([^)]*\)|`[^`]*`|sha256:[0-9a-f]+", re.DOTALL
+)
+_LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s")
+_ESCAPED = re.compile(r"\\([\\`*\[\]|~$<>_#+=.)-])")
+
+
+@dataclass
+class Known:
+    """Numbers that may stand somewhere, and words with digits such as versions and dates."""
+
+    numbers: list[float] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
+
+    def add(self, *values: object) -> Known:
+        for value in values:
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                self.numbers.append(float(value))
+            elif isinstance(value, str):
+                found = [match[1] for match in _TOKEN.finditer(value)]
+                self.words |= set(found)
+                self.numbers += [number for token in found if (number := _number(token)) is not None]
+        return self
+
+    def explains(self, token: str) -> bool:
+        """Whether the token is one of the words, or what one of the numbers rounds to; without a sign it may be either's."""
+        if token in self.words:
+            return True
+        number = _number(token)
+        if number is None:
+            return False
+        signed = token[0] in "+−-"
+        return any(_rounds_to(known if signed else abs(known), number, token) for known in self.numbers)
+
+
+def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]]) -> list[str]:
+    """What does not hold, a line each; empty where everything does. `exists` gives those of some (short) shas that are
+    commits here."""
+    shas = {match[0] for match in _SHA.finditer(text)}
+    there = exists(shas)
+    found = [f"{sha} is no commit of this repository" for sha in sorted(shas - there)]
+    return [*found, *_record_problems(paper, text), *_number_problems(paper, text)]
+
+
+# -- the record ---------------------------------------------------------------------------------------------------------
+
+
+def _record_problems(paper: Paper, text: str) -> Iterator[str]:
+    try:
+        told = record.read(text)
+    except record.BrokenRecordError as error:
+        yield str(error)
+        return
+    if told is None:
+        yield "it does not begin with a record"
+        return
+    ours = record_of(paper, Place(repository=told.repository, branch=told.branch, head=told.head), 10**9)
+    for name in (f.name for f in dataclasses.fields(Record)):
+        if name not in ("findings", "replications") and getattr(told, name) != getattr(ours, name):
+            yield f"its record says {name} {_short(getattr(told, name))}; the session says {_short(getattr(ours, name))}"
+    known = {claim.commit: claim for claim in ours.findings}
+    for claim in told.findings:
+        if claim != known.get(claim.commit):
+            yield f"its record says {claim.delta} ({claim.status}) of {claim.commit[:7]}; the session says otherwise"
+
+
+def _short(value: object) -> str:
+    return str(value)[:120]
+
+
+# -- the numbers --------------------------------------------------------------------------------------------------------
+
+
+def _number_problems(paper: Paper, text: str) -> Iterator[str]:
+    rows = {row.experiment.commit: row for row in paper.results.rows}
+    headline = _headline(paper)
+    named = _named_rows(paper)
+    for place, line in _prose(text):
+        commits = {sha for match in _SHA.finditer(line) for sha in rows if sha.startswith(match[0])}
+        first_cell = _plain(line.strip().strip("|").partition("|")[0]).strip() if line.lstrip().startswith("|") else ""
+        if commits:
+            known = Known().add(*(value for sha in commits for value in _of_experiment(paper, rows[sha])))
+        elif first_cell in named:
+            known = named[first_cell]
+        else:
+            known = headline
+        for token in _tokens(line):
+            if not known.explains(token):
+                whose = f"of {', '.join(sorted(sha[:7] for sha in commits))}" if commits else "of this session's headline"
+                yield (
+                    f"line {place}: {token} is no number {whose}"
+                    if not first_cell or commits
+                    else (f"line {place}: {token} is not what the session says of {first_cell}")
+                )
+
+
+def _prose(text: str) -> Iterator[tuple[int, str]]:
+    """(line number, line) of what is no comment and no command."""
+    blank = re.sub(r"<!--.*?-->", lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
+    fenced = False
+    for number, line in enumerate(blank.split("\n"), start=1):
+        fenced ^= line.lstrip().startswith("```")
+        if not fenced and not line.startswith("    ") and line.strip():
+            yield number, _LIST_NUMBER.sub("", line)
+
+
+def _tokens(line: str) -> list[str]:
+    return [match[1] for match in _TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", line)))]
+
+
+def _plain(line: str) -> str:
+    return _ESCAPED.sub(r"\1", line).replace("**", "")
+
+
+def _headline(paper: Paper) -> Known:
+    """What a sentence may say without naming a commit."""
+    session, results = paper.session, paper.results
+    kept = (value for row in results.kept for value in _of_experiment(paper, row))
+    counts = (
+        results.rows,
+        results.kept,
+        results.discarded,
+        results.crashed,
+        paper.undecided,
+        paper.dead_ends,
+        paper.tried,
+        paper.read,
+    )
+    known = Known().add(*_of_experiment(paper, Result(results.baseline)), results.total.delta, results.total.error, *kept)
+    known.add(*(len(rows) for rows in counts), results.noise.sd, results.noise.floor, results.noise.degrees)
+    known.add(session.budget, session.timeout, paper.hours, paper.runs, *paper.seeds, *map(wording.day, paper.days))
+    known.add(
+        *(ancestor.commits for ancestor in paper.ancestors), *paper.adopted_from, session.name, session.run, *session.editable
+    )
+    known.add(*(str(value) for value in results.baseline.platform.values()), *paper.read)
+    return known.add(*(text for change in paper.constants for text in (change.old, change.new)))
+
+
+def _named_rows(paper: Paper) -> Mapping[str, Known]:
+    """What a table's row may say of a constant, of a figure of the runs, or of the machine, by its first cell."""
+    named: dict[str, Known] = {}
+    for shape in paper.shapes:
+        known = named.setdefault(shape.name, Known()).add(shape.start, shape.end)
+        for probe in shape.probes:
+            known.add(probe.value, probe.result.delta, probe.result.error)
+    for change in paper.constants:
+        named.setdefault(change.name, Known()).add(change.old, change.new)
+    for name, before, after in paper.figures:
+        named.setdefault(name, Known()).add(before, after, str(before), str(after))
+    for name, value in paper.results.baseline.platform.items():
+        named.setdefault(name, Known()).add(value, str(value))
+    return named
+
+
+def _of_experiment(paper: Paper, row: Result) -> Iterator[object]:
+    """Every number of one experiment: its own, its runs', and those of its description."""
+    experiment = row.experiment
+    yield from (experiment.number, experiment.value, row.delta, row.error, experiment.memory_gb, len(experiment.measurements))
+    yield from (experiment.description, experiment.reason, experiment.inspired_by)
+    yield from (tried.claimed for tried in paper.tried if tried.result is row)
+    for run in experiment.measurements:
+        yield from (run.value, run.seed, *run.figures.values())
+
+
+def _number(token: str) -> float | None:
+    try:
+        return float(token.replace(",", "").replace(wording.MINUS, "-"))
+    except ValueError:
+        return None
+
+
+def _rounds_to(known: float, number: float, token: str) -> bool:
+    """Whether `known`, written with as many digits as the token has, is the token."""
+    mantissa, _, exponent = token.replace(wording.MINUS, "-").lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    half = 0.5 * 10.0 ** (int(exponent or 0) - decimals)
+    return abs(known - number) <= half * (1 + 1e-6)

@@ -1,0 +1,152 @@
+"""A paper as Markdown: the Discussion's body and the pull request's, each under the length that GitHub takes.
+
+Both begin with the record block, for the next reader's program, and a mark by which the next publication finds them. Where a
+body is too long its longest table is cut, down to a few rows, then the next; the whole table is in the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoresearch_git import rendering
+from autoresearch_git.community import record
+from autoresearch_git.community.record import ClaimedChange, Estimate, Record
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Status
+from autoresearch_git.plaintext import inert, one_line
+from autoresearch_git.publishing import wording
+from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.results import Result
+
+LONGEST_BODY = 65_536  # as GitHub counts characters: UTF-16 code units
+MARGIN = 256
+WITHDRAWN = "<!-- git-autoresearch withdrawn -->"
+LONGEST_TITLE = 256
+LONGEST_CLAIM = 160  # characters of a change's description in a record
+RECORD_ROOM = {"paper.md.j2": 8_000, "pull_request.md.j2": 24_000}  # characters for the changes in the record
+# The tables, and the most rows that each is given; of the log as many as there is room for.
+MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "crashes": 8, "shapes": 20, "tried": 20, "figures": 60, "constants": 40,
+             "read": 12, "log": 100_000}  # fmt: skip
+LEAST_ROWS = 5  # of a table that is cut
+_FILTERS: dict[str, Callable[..., object]] = {
+    "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
+    "day": wording.day, "digits": wording.digits_for,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is posted: one title, the two bodies."""
+
+    title: str
+    pull: str
+    paper: str
+
+
+def render(paper: Paper, place: Place, templates: Path | None = None, whole: bool = False) -> Pages:
+    """Both bodies. `whole`: there will be no Discussion, so the pull request's body holds the paper.
+
+    Raises AutoresearchError where the user's own template cannot be rendered, or is too long without its tables.
+    """
+    told = _body("paper.md.j2", paper, place, templates, whole)
+    pull = _body("pull_request.md.j2", paper, place, templates, whole)
+    return Pages(paper.title[:LONGEST_TITLE], pull, told)
+
+
+def mark(identity: str) -> str:
+    """What both bodies of a session hold and no other body does."""
+    return f"<!-- git-autoresearch session {identity} -->"
+
+
+def length(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _body(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool) -> str:
+    """The record, the mark, and the template with as many rows of each table as there is room for."""
+    head = f"{record.write(record_of(paper, place, RECORD_ROOM[template]))}\n{mark(paper.identity)}\n"
+    head += f"{WITHDRAWN}\n" if place.withdrawn else ""
+    most = _rows(paper)
+
+    def text(limits: dict[str, int]) -> str:
+        values = {"paper": paper, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
+        return head + rendering.render(template, templates, _FILTERS, **values)
+
+    limits = dict(most)
+    for name in sorted(most, key=lambda name: -most[name]):
+        if length(text(limits)) <= LONGEST_BODY - MARGIN:
+            break
+        low, high = min(LEAST_ROWS, most[name]), most[name]
+        while low < high:  # the most rows that fit, or the fewest that are shown
+            middle = (low + high + 1) // 2
+            short = length(text({**limits, name: middle})) <= LONGEST_BODY - MARGIN
+            low, high = (middle, high) if short else (low, middle - 1)
+        limits[name] = low
+    told = text(limits)
+    if length(told) > LONGEST_BODY:
+        raise AutoresearchError(f"{template} gives {length(told):,} characters without its tables; GitHub takes {LONGEST_BODY:,}",
+                                "shorten the notes or your template")  # fmt: skip
+    return told
+
+
+def _rows(paper: Paper) -> dict[str, int]:
+    """How many rows each table has to show."""
+    there = {"log": paper.results.rows, "crashes": paper.results.crashed}
+    return {name: min(most, len(there[name] if name in there else getattr(paper, name))) for name, most in MOST_ROWS.items()}
+
+
+def _log(paper: Paper, most: int) -> list[Result]:
+    """At most that many experiments in order: all that were kept, then the first of the others."""
+    kept = [row for row in paper.results.rows if row.experiment.status is Status.KEEP]
+    others = [row for row in paper.results.rows if row.experiment.status is not Status.KEEP]
+    chosen = (*kept, *others)[:most]
+    return sorted(chosen, key=lambda row: row.experiment.number)
+
+
+# -- the record ---------------------------------------------------------------------------------------------------------
+
+
+def record_of(paper: Paper, place: Place, room: int) -> Record:
+    """What the next reader's program needs; of the changes, all that were kept and then the clearest, in `room` characters."""
+    session, results = paper.session, paper.results
+    sd = results.noise.sd if results.noise.degrees else None
+    first, best = results.baseline, results.best
+    facts = {name: str(value) for name, value in first.platform.items()}
+    return Record(
+        session=session.name,
+        repository=place.repository,
+        branch=place.branch,
+        base=session.base,
+        head=place.head,
+        metric=session.metric,
+        baseline=_estimate(first.value, sd, max(1, len(first.measurements))),
+        best=_estimate(best.value, sd, max(1, len(best.measurements)) if best is first else 1),
+        experiments={"keep": len(results.kept), "discard": len(results.discarded), "crash": len(results.crashed)},
+        harness=best.harness,
+        data=paper.data,
+        budget_seconds=session.budget,
+        platform={"name": session.platform, **facts},
+        researcher=", ".join(paper.researchers),
+        adopted_from=paper.adopted_from,
+        findings=tuple(_claims(paper, room)),
+        seeds=paper.seeds,
+        program=paper.program,
+        cost={"hours": round(paper.hours, 2), "runs": paper.runs},
+    )
+
+
+def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | None:
+    return None if value is None else Estimate(value, sd, runs)
+
+
+def _claims(paper: Paper, room: int) -> Iterator[ClaimedChange]:
+    for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.results.crashed):
+        experiment = row.experiment
+        delta = None if row.delta is None else float(f"{row.delta:.6g}")
+        claim = ClaimedChange(experiment.commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
+        room -= 110 + len(claim.description)
+        if room < 0:
+            return
+        yield claim

@@ -1,0 +1,237 @@
+"""What a session found, ready to be rendered: everything a paper says, taken from the notebook and the commits alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoresearch_git.community import changes
+from autoresearch_git.community.changes import Change
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Experiment, Figure, Session, Status
+from autoresearch_git.ledger import trailers
+from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.publishing import results as tally
+from autoresearch_git.publishing.results import Result, Results
+from autoresearch_git.publishing.shapes import Shape, shapes
+from autoresearch_git.publishing.wording import count, figure
+from autoresearch_git.repository import Repository
+
+CONFIRMED, NOT_REPRODUCED, CONTRADICTED, CRASHED = "confirmed", "not reproduced", "contradicted", "crashed"
+MOST_HOPES = 5
+MOST_ANCESTORS = 1_000  # commits below the base that are looked at
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a session is, or is to be, published. Empty where it is not, or not known yet.
+
+    `web` is the page of the repository that holds the branch and the notebook, `head` the commit that the branch ends in,
+    `pull` and `discussion` the pages of the pull request and the Discussion. `ordinary`: the pull request is no draft.
+    `withdrawn`: both are closed by whoever posted them.
+    """
+
+    target: str = ""  # owner/name
+    repository: str = ""  # owner/name of `web`
+    web: str = ""
+    branch: str = ""
+    notebook: str = ""
+    head: str = ""
+    pull: str = ""
+    discussion: str = ""
+    ordinary: bool = False
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Somebody else's claim that was tried here. `finding` is its name, with the commit where it has one; `claimed` the change
+    of the metric that it told of, None where that is not known."""
+
+    finding: str
+    claimed: float | None
+    outcome: str
+    result: Result
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """An earlier session, or a branch of other commits, that the base commit stands on."""
+
+    name: str
+    commits: int
+    authors: tuple[str, ...]
+    tip: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Everything that the templates may say of a session. `constants` are those that differ between the base and the best."""
+
+    session: Session
+    identity: str  # the sha of the record that opened the notebook: no other session has it
+    results: Results
+    shapes: tuple[Shape, ...] = ()
+    constants: tuple[Change, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    ancestors: tuple[Ancestor, ...] = ()
+    adopted_from: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    program: str = ""
+    notes: str = ""
+
+    # -- numbers of the whole session -----------------------------------------------------------------------------
+
+    @property
+    def wins(self) -> list[Result]:
+        """What was kept, the largest gain first."""
+        return sorted(self.results.kept, key=lambda row: -(row.gain or 0.0))
+
+    @property
+    def dead_ends(self) -> list[Result]:
+        """What is worse than chance explains, the worst first."""
+        found = [r for r in self.results.discarded if r.gain is not None and not self.results.within_noise(r)]
+        return sorted(found, key=lambda row: row.gain or 0.0)
+
+    @property
+    def undecided(self) -> list[Result]:
+        """What was discarded and may yet be good: within the noise, the best first."""
+        found = [row for row in self.results.discarded if self.results.within_noise(row)]
+        return sorted(found, key=lambda row: -(row.gain or 0.0))
+
+    @property
+    def hopes(self) -> list[Result]:
+        """Discards whose first run was better than the incumbent and whose second was not."""
+        return [row for row in self.undecided if len(row.experiment.measurements) > 1][:MOST_HOPES]
+
+    @property
+    def open_ends(self) -> list[Shape]:
+        """Constants whose optimum may lie beyond everything that was tried."""
+        return [shape for shape in self.shapes if shape.open_end]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({m.seed for e in self.results.experiments for m in e.measurements}))
+
+    @property
+    def runs(self) -> int:
+        return sum(len(e.measurements) for e in self.results.experiments)
+
+    @property
+    def hours(self) -> float:
+        """Of machine time, as the lab timed every run."""
+        return sum(e.seconds for e in self.results.experiments) / 3600
+
+    @property
+    def days(self) -> tuple[int, int]:
+        """Seconds since 1970 of the first and of the last record."""
+        times = [e.seconds_since_epoch for e in self.results.experiments]
+        return min(times), max(times)
+
+    @property
+    def data(self) -> str:
+        runs = self.results.baseline.measurements
+        return str(runs[0].figures.get("data", "")) if runs else ""
+
+    @property
+    def channel(self) -> str:
+        """Who reported the number: the harness itself, or the printed summary."""
+        runs = self.results.best.measurements
+        return runs[-1].channel if runs else ""
+
+    @property
+    def researchers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(e.researcher for e in self.results.experiments if e.researcher))
+
+    @property
+    def figures(self) -> list[tuple[str, Figure, Figure]]:
+        """(name, baseline's, best's) of everything else that their runs reported."""
+        first, last = _figures(self.results.baseline), _figures(self.results.best)
+        return [(name, first.get(name), last.get(name)) for name in sorted({*first, *last})]
+
+    @property
+    def title(self) -> str:
+        """`exp/H100/mar8: 0.9979 → 0.9697 in 125 experiments`; the baseline is no experiment of those."""
+        first, last = figure(self.results.baseline.value, 4), figure(self.results.best.value, 4)
+        branch = self.session.branch.removeprefix("refs/heads/")
+        return f"{branch}: {first} → {last} in {count(len(self.results.rows), 'experiment')}"
+
+
+def _figures(experiment: Experiment) -> dict[str, Figure]:
+    runs = [m for m in experiment.measurements if m.value is not None]
+    return {name: value for name, value in runs[-1].figures.items() if name != "data"} if runs else {}
+
+
+# -- gathering ----------------------------------------------------------------------------------------------------------
+
+
+def gather(repository: Repository, book: Notebook, identity: str, claimed: Mapping[str, float | None], notes: str = "") -> Paper:
+    """The paper of a notebook. `claimed` is what the findings that inspired an experiment told of it.
+
+    Raises AutoresearchError where there is no baseline yet.
+    """
+    session = book.session
+    if not book.experiments:
+        raise AutoresearchError(f"session {session.name} has no baseline yet, so there is nothing to tell",
+                                f"git autoresearch start --resume --tag {session.tag}")  # fmt: skip
+    results = tally.of(session, book.experiments)
+    moved = _moved(repository, results)
+    whole = repository.patches([(session.base, results.best.commit)], session.editable)[0]
+    return Paper(
+        session=session,
+        identity=identity,
+        results=results,
+        shapes=tuple(shapes(results, moved)),
+        constants=changes.in_patch(whole),
+        tried=tuple(_tried(results, row, claimed) for row in results.rows if row.experiment.inspired_by),
+        ancestors=_ancestors(repository, session),
+        adopted_from=_adopted(repository, results),
+        read=book.inspiration,
+        program=_program(repository, session),
+        notes=notes,
+    )
+
+
+def _moved(repository: Repository, results: Results) -> dict[int, tuple[Change, ...]]:
+    """number → the constants that an experiment's own diff changes."""
+    tried = [row.experiment for row in results.rows]
+    patches = repository.patches([(e.parent, e.commit) for e in tried], results.session.editable)
+    return {e.number: changes.in_patch(patch) for e, patch in zip(tried, patches, strict=True)}
+
+
+def _tried(results: Results, row: Result, claimed: Mapping[str, float | None]) -> Tried:
+    experiment = row.experiment
+    if experiment.status is Status.KEEP:
+        outcome = CONFIRMED
+    elif row.gain is None:
+        outcome = CRASHED
+    else:
+        outcome = NOT_REPRODUCED if row.gain > 0 or results.within_noise(row) else CONTRADICTED
+    return Tried(experiment.inspired_by, claimed.get(experiment.inspired_by), outcome, row)
+
+
+def _ancestors(repository: Repository, session: Session) -> tuple[Ancestor, ...]:
+    """The sessions whose kept commits the base stands on, as far down as every commit is an experiment."""
+    found: dict[str, Ancestor] = {}
+    for commit in repository.chain(session.base, MOST_ANCESTORS):
+        name = "".join(trailers.parse(commit.text).get("Experiment", [])[:1]).rpartition("/")[0]
+        if not name:
+            break
+        before = found.get(name, Ancestor(name, 0, (), commit.sha))
+        authors = tuple(dict.fromkeys((*before.authors, commit.author)))
+        found[name] = dataclasses.replace(before, commits=before.commits + 1, authors=authors)
+    return tuple(found.values())
+
+
+def _adopted(repository: Repository, results: Results) -> tuple[str, ...]:
+    """What the kept commits say that they were adopted from, each once."""
+    kept = [row.experiment.commit for row in results.kept]
+    said = (trailers.parse(m.text).get("Adopted-from", []) for m in repository.messages_of(kept).values())
+    return tuple(dict.fromkeys(source for sources in said for source in sources))
+
+
+def _program(repository: Repository, session: Session) -> str:
+    text = repository.read_file(session.base, "program.md")
+    return f"sha256:{hashlib.sha256(text).hexdigest()}" if text else ""

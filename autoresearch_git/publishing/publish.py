@@ -1,0 +1,294 @@
+"""Push, pull request, Discussion, cross-links: each step looks first, writes once, and can be done again after anything.
+
+A write whose answer is lost is never sent again blindly: what is there is looked at, now and by the next run. What was done is
+told even where a later step fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from autoresearch_git.community.github import Discussion, LostAnswerError, PullRequest, RefusedError, Writer
+from autoresearch_git.community.github.writer import LABEL
+from autoresearch_git.community.hubs import Hub, fork_of
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.publishing import pages
+from autoresearch_git.publishing.pages import Pages, mark
+from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.plan import GIT_SECONDS, MAY_LABEL, MAY_PUSH, Plan, RemoteOf, chosen
+from autoresearch_git.repository import PushRefusedError, Repository
+
+PUSH_SECONDS = 900.0
+FORK_SECONDS = 60.0  # that a new fork may take until git can reach it
+LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
+MOST_LISTED = 250  # commits of one pull request that GitHub lists
+LABEL_COLOUR, LABEL_MEANING = "5319e7", "a research session's exact commits: adopt it, do not merge it"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where it is now, and what this run has done, a line each; nothing where everything was in place."""
+
+    place: Place
+    done: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Publisher:
+    """Carries out one plan. `done` grows as things are done; read it also after an error. `remote` makes a repository's address
+    for git, with the secret that goes with it."""
+
+    repository: Repository
+    writer: Writer
+    plan: Plan
+    paper: Paper
+    book: Notebook
+    remote: RemoteOf
+    templates: Path | None = None
+    tell: Callable[[str], None] = lambda text: None
+    done: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self.place = dataclasses.replace(self.plan.place, head=self.book.branch_tip)
+        self.pull, self.discussion = self.plan.pull, self.plan.discussion
+        self.categories = list(self.plan.categories)
+        self.notes += self.plan.notes
+
+    def publish(self) -> Published:
+        """All steps in order. Raises AutoresearchError; what was done until then is in `done`."""
+        home = self.plan.home or self._fork()
+        self._reopen()
+        self._push(home)
+        if self._closed:
+            self.notes.append(f"{self.place.pull} was {self._closed.state.lower()} there, so it stays as it is")
+        else:
+            self._open_pull()
+        self._open_discussion()
+        self._bring_up_to_date()
+        if not self._closed:
+            self._label()
+            self._verify()
+        return Published(self.place, tuple(self.done), tuple(self.notes))
+
+    def withdraw(self) -> Published:
+        """Close both, with a note at the top of each; the branch and the notebook stay."""
+        self.place = dataclasses.replace(self.place, withdrawn=True)
+        self._bring_up_to_date()
+        if self.pull and self.pull.state == "OPEN":
+            number = self.pull.number
+            self._on_pull(lambda: self.writer.set_pull_open(number, False), lambda p: p.state != "OPEN", "closed")
+        if self.discussion and not self.discussion.closed:
+            name = self.discussion.id
+            self._on_discussion(lambda: self.writer.close_discussion(name), lambda d: d.closed, "closed")
+        return Published(self.place, tuple(self.done), tuple(self.notes))
+
+    @property
+    def _closed(self) -> PullRequest | None:
+        """The pull request where somebody closed or merged it: that is theirs to undo, and its head does not follow the branch."""
+        return self.pull if self.pull and self.pull.state != "OPEN" else None
+
+    # -- git --------------------------------------------------------------------------------------------------------
+
+    def _fork(self) -> Hub:
+        self.tell(f"making your fork of {self.plan.target.name}")
+        name = self._once(self.writer.make_fork, lambda: self.writer.look().fork or None)
+        home = fork_of(self.plan.hub, name)
+        self.place = dataclasses.replace(self.place, repository=home.owner_name, web=home.web)
+        until = time.monotonic() + FORK_SECONDS
+        while True:  # it is made in the background
+            try:
+                self.repository.remote_refs(self.remote(home), ["HEAD"], GIT_SECONDS)
+                break
+            except AutoresearchError:
+                if time.monotonic() > until:
+                    raise
+                self.sleep(1.0)
+        self.done.append(f"made the fork {home.web}")
+        return home
+
+    def _push(self, home: Hub) -> None:
+        """The branch, then the notebook, each from where it stands there."""
+        remote, tip = self.remote(home), self.book.branch_tip
+        commits = len(self.paper.results.kept) + 2
+        self._move(home, self.plan.branch, tip, f"pushed {self.place.branch}, {commits} commits, to {home.name}")
+        if not self.place.notebook:
+            return
+        try:
+            self._move(home, self.place.notebook, self.book.tip, f"pushed {self.place.notebook} to {home.name}")
+        except PushRefusedError as error:
+            self.place = dataclasses.replace(self.place, notebook="")
+            self.notes.append(f"{remote.url} does not take the notebook, so the discards are in results.tsv alone: {error}")
+
+    def _move(self, home: Hub, ref: str, sha: str, done: str) -> None:
+        before = self.plan.refs.get(ref, "")
+        if before == sha:
+            return
+        self.tell(f"pushing {ref} to {home.name}")
+        try:
+            self.repository.push(self.remote(home), sha, ref, before, PUSH_SECONDS)
+        except PushRefusedError:
+            raise
+        except AutoresearchError:  # it may have arrived all the same
+            if self.repository.remote_refs(self.remote(home), [ref], GIT_SECONDS).get(ref) != sha:
+                raise
+        self.done.append(done)
+
+    def _verify(self) -> None:
+        """The pull request must hold exactly the branch's commits, in order. Raises AutoresearchError where it does not."""
+        assert self.pull
+        chain = [self.paper.results.baseline, *(row.experiment for row in self.paper.results.kept)]
+        own = [*(experiment.commit for experiment in chain), self.book.branch_tip]
+        known = self.repository.resolve(self.plan.target.head)
+        branch = [c.sha for c in self.repository.commits_between(known, self.book.branch_tip)] if known else []
+        for pause in (*LOOKS, None):  # GitHub follows a push after an instant
+            there = list(self.writer.commits_of(self.pull.number))
+            if there[-len(own) :] == own and (not known or sorted(there) == sorted(branch)):
+                return
+            if len(there) >= MOST_LISTED and there == branch[: len(there)]:
+                return
+            if pause is not None:
+                self.sleep(pause)
+        raise AutoresearchError(f"{self.place.pull} does not hold the commits of {self.place.branch}: it has {len(there)}, "
+                                f"which end in {there[-1][:7] if there else 'nothing'}", f"look at {self.place.pull}/commits")  # fmt: skip
+
+    # -- pull request and Discussion --------------------------------------------------------------------------------
+
+    def _reopen(self) -> None:
+        """What was withdrawn by us and is published again. Before the push: a branch that was moved keeps its request closed."""
+        if self._closed and pages.WITHDRAWN in self._closed.body and self._closed.state == "CLOSED":
+            number = self._closed.number
+            try:
+                self._on_pull(lambda: self.writer.set_pull_open(number, True), lambda p: p.state == "OPEN", "reopened")
+            except RefusedError as error:
+                self.notes.append(str(error))
+        if self.discussion and self.discussion.closed and pages.WITHDRAWN in self.discussion.body:
+            name = self.discussion.id
+            self._on_discussion(lambda: self.writer.reopen_discussion(name), lambda d: not d.closed, "reopened")
+
+    def _open_pull(self) -> None:
+        if self.pull is None:
+            self.tell(f"opening a pull request in {self.plan.target.name}")
+            try:
+                self._create_pull(draft=True)
+            except RefusedError as error:
+                if error.reason != "drafts":
+                    raise
+                self.place = dataclasses.replace(self.place, ordinary=True)
+                self._create_pull(draft=False)
+        assert self.pull
+        self.place = dataclasses.replace(self.place, pull=self.pull.url, ordinary=not self.pull.draft)
+
+    def _create_pull(self, draft: bool) -> None:
+        wanted, base = self._pages(), self.plan.target.default_branch
+        self._on_pull(
+            lambda: self.writer.create_pull(wanted.title, wanted.pull, self._head, base, draft), lambda p: p.state == "OPEN", "opened"
+        )
+
+    @property
+    def _head(self) -> str:
+        """The branch as a pull request names it: `owner:branch` where it lies in a fork."""
+        here = self.place.repository.lower() == self.plan.target.name.lower()
+        return self.place.branch if here else f"{self.place.repository.partition('/')[0]}:{self.place.branch}"
+
+    def _open_discussion(self) -> None:
+        """In the first category that lets us; where none does, the pull request will hold the paper."""
+        while self.discussion is None and self.categories:
+            category = self.categories[0]
+            self.tell(f"posting the paper in {self.plan.target.name}, {category.name}")
+            wanted, target = self._pages(), self.plan.target
+            try:
+                self._on_discussion(
+                    lambda: self.writer.create_discussion(target.id, category.id, wanted.title, wanted.paper), lambda d: True, "posted"
+                )
+            except RefusedError as error:
+                self.categories.pop(0)
+                self.notes.append(f"{error}" + ("" if self.categories else "; the paper is the pull request's body"))
+        if self.discussion:
+            self.place = dataclasses.replace(self.place, discussion=self.discussion.url)
+
+    def _bring_up_to_date(self) -> None:
+        """Edit what does not say what it should, with the links that are known by now."""
+        wanted, pull, discussion = self._pages(), self.pull, self.discussion
+        if discussion and not _says(discussion, wanted.title, wanted.paper):
+            self._on_discussion(
+                lambda: self.writer.edit_discussion(discussion.id, wanted.title, wanted.paper),
+                lambda d: _says(d, wanted.title, wanted.paper), "updated",
+            )  # fmt: skip
+        if pull and pull.state == "OPEN" and not _says(pull, wanted.title, wanted.pull):
+            self._on_pull(
+                lambda: self.writer.edit_pull(pull.number, wanted.title, wanted.pull),
+                lambda p: _says(p, wanted.title, wanted.pull), "updated",
+            )  # fmt: skip
+
+    def _label(self) -> None:
+        """The label, where the viewer may set it. Nothing else depends on it, so a refusal is only told."""
+        target = self.plan.target
+        bare = [item for item in (self.pull, self.discussion) if item and LABEL not in item.labels]
+        if target.permission not in MAY_LABEL or not bare or not (target.label or target.permission in MAY_PUSH):
+            return
+        try:
+            label = target.label or self.writer.create_label(LABEL, MOST_LISTED = 250  # commits of one pull request that GitHub lists
+LABEL_COLOUR, LABEL_MEANING)
+            for item in bare:
+                self.writer.label(item.id, label)
+        except (RefusedError, LostAnswerError) as error:
+            self.notes.append(str(error))
+
+    # -- writing once -----------------------------------------------------------------------------------------------
+
+    def _pages(self) -> Pages:
+        return pages.render(self.paper, self.place, self.templates, whole=self.discussion is None and not self.categories)
+
+    def _on_pull(self, write: Callable[[], PullRequest], holds: Callable[[PullRequest], bool], done: str) -> None:
+        self.pull = self._once(write, lambda: _that(self._find_pull(), holds))
+        self._note_done(done, self.pull.url)
+
+    def _on_discussion(self, write: Callable[[], Discussion], holds: Callable[[Discussion], bool], done: str) -> None:
+        self.discussion = self._once(write, lambda: _that(self._find_discussion(), holds))
+        self._note_done(done, self.discussion.url)
+
+    def _note_done(self, what: str, url: str) -> None:
+        if f"opened {url}" not in self.done and f"posted {url}" not in self.done:  # completing what is new is no update
+            self.done.append(f"{what} {url}")
+
+    def _find_pull(self) -> PullRequest | None:
+        owner = self.place.repository.partition("/")[0]
+        return chosen(self.writer.find_pulls(owner, self.place.branch), mark(self.paper.identity))
+
+    def _find_discussion(self) -> Discussion | None:
+        return self.writer.find_discussion(self.plan.target.id, mark(self.paper.identity))
+
+    def _once(self, write: Callable[[], T], find: Callable[[], T | None]) -> T:
+        """Write; where the answer is lost, look whether it was done. Raises LostAnswerError where it seems that it was not: it
+        may yet turn up, and the next run looks again."""
+        try:
+            return write()
+        except LostAnswerError:
+            for pause in LOOKS:
+                self.sleep(pause)
+                found = find()
+                if found is not None:
+                    return found
+            raise
+
+
+def _that(item: T | None, holds: Callable[[T], bool]) -> T | None:
+    return item if item is not None and holds(item) else None
+
+
+def _says(item: PullRequest | Discussion, title: str, body: str) -> bool:
+    return item.title == title and _lines(item.body) == _lines(body)
+
+
+def _lines(body: str) -> str:
+    return body.replace("\r\n", "\n").strip()

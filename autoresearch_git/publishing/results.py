@@ -1,0 +1,91 @@
+"""A session's experiments with what follows from them: each change against the incumbent it was tried on, and how sure it is.
+
+Pure. Every number of a paper comes from here, and so from the notebook.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoresearch_git.experiment import Experiment, Session, Status
+from autoresearch_git.noise import Noise, measured_noise
+
+
+@dataclass(frozen=True)
+class Result:
+    """One experiment. `delta` is the metric's change against the incumbent, `gain` the same with its sign such that more is
+    better; `error` is the standard error of that difference. None where it crashed, or the noise was not measured."""
+
+    experiment: Experiment
+    delta: float | None = None
+    gain: float | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole session: its baseline, the experiments after it, and the noise of one run as they measured it."""
+
+    session: Session
+    baseline: Experiment
+    rows: tuple[Result, ...]
+    noise: Noise
+
+    @property
+    def best(self) -> Experiment:
+        """The incumbent at the end; the baseline where nothing was kept."""
+        return next((r.experiment for r in reversed(self.rows) if r.experiment.status is Status.KEEP), self.baseline)
+
+    @property
+    def total(self) -> Result:
+        """From the baseline to the best."""
+        return _against(self.session, self.best, self.baseline, self.noise)
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        return (self.baseline, *(row.experiment for row in self.rows))
+
+    @property
+    def kept(self) -> list[Result]:
+        return self._of(Status.KEEP)
+
+    @property
+    def discarded(self) -> list[Result]:
+        return self._of(Status.DISCARD)
+
+    @property
+    def crashed(self) -> list[Result]:
+        return self._of(Status.CRASH)
+
+    def _of(self, status: Status) -> list[Result]:
+        return [row for row in self.rows if row.experiment.status is status]
+
+    def within_noise(self, row: Result) -> bool:
+        """Whether a discard is undecided: chance alone moves the metric as far."""
+        return row.gain is not None and abs(row.gain) <= self.noise.floor
+
+
+def of(session: Session, experiments: Sequence[Experiment]) -> Results:
+    """The results of a session that has its baseline."""
+    noise = measured_noise(experiments)
+    incumbent = experiments[0]
+    rows = []
+    for experiment in experiments[1:]:
+        rows.append(_against(session, experiment, incumbent, noise))
+        incumbent = experiment if experiment.status.advances else incumbent
+    return Results(session, experiments[0], tuple(rows), noise)
+
+
+def _against(session: Session, experiment: Experiment, incumbent: Experiment, noise: Noise) -> Result:
+    if experiment.value is None or incumbent.value is None:
+        return Result(experiment)
+    error = noise.sd * math.sqrt(1 / _runs(experiment) + 1 / _runs(incumbent)) if noise.degrees else None
+    gain = session.metric.gain(experiment.value, incumbent.value)
+    return Result(experiment, experiment.value - incumbent.value, gain, error if experiment is not incumbent else 0.0)
+
+
+def _runs(experiment: Experiment) -> int:
+    """Runs that the remembered number is the mean of: all of a baseline's, one of any other experiment's."""
+    return max(1, len(experiment.measurements)) if experiment.status is Status.BASELINE else 1
