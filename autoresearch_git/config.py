@@ -152,6 +152,7 @@ KEYS = (
     Key("hub", "", _hubs, "repositories whose findings are read: owner/name, host/owner/name, a git URL or a path; "
         "empty: origin, and what it is a fork of"),
     Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
+    Key("api-timeout", "30", seconds, "time that GitHub's API may take for one answer"),
     Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
@@ -187,6 +188,7 @@ class Settings:
     branch_prefix: str
     hub: tuple[str, ...]
     api_url: str
+    api_timeout: float
     inspiration: bool
     origin: Mapping[str, Setting]
 
