@@ -29,7 +29,7 @@ def answer(handler: Handler, token: Token | None, known: bool, path: str, query:
     if handler.fault and not handler.fault.executes:
         return handler.refuse("rest", "git", {})
     repository = handler.hub.find(owner, name.removesuffix(".git"))
-    if repository and token and not repository.is_there():
+    if repository and not repository.is_there(token):
         repository = None
     pushes = "git-receive-pack" in (service, query.partition("service=")[2])
     refused = _refusal(repository, token, known, pushes)

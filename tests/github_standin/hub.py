@@ -143,7 +143,8 @@ class GitHub:
         """Let the n-th request from now on go wrong, 0 being the next one: API and git count alike.
 
         It goes wrong before anybody asks who sent it. Run a flow once and look at `count` and `requests` to learn how many
-        there are, and what each one is.
+        there are, and what each one is. git itself sends a request again, at once, when a connection that it has used before
+        ends without an answer: let the next one fail as well.
         """
         self.faults.plan(n, kind, seconds, retry_after)
 

@@ -95,11 +95,11 @@ class Repository:
         """Let refs whose full name matches only go forward, and never away."""
         git.add_update_rule(self.git_dir, pattern, git.FORWARD_ONLY)
 
-    def is_there(self) -> bool:
-        """Whether somebody who asks for it now finds it. A new fork may not be, for as many questions as its latency."""
+    def is_there(self, token: Token | None) -> bool:
+        """Whether who asks for it now finds it. A new fork may not be, for as many questions with a token as its latency."""
         if self.unready == 0:
             return True
-        self.unready -= 1
+        self.unready -= token is not None
         return False
 
     # -- filling ------------------------------------------------------------------------------------------------
