@@ -54,15 +54,15 @@ def outcome(what: str, error: Exception, place: Place, timeout: float) -> Autore
     if not isinstance(error, github.GithubException) or not is_refusal(error) or brought_something(error):
         hint = "run the same command again: it looks first"
         return LostAnswerError(f"{place.hub}: {what} may have worked or not: {told(error, timeout)}", hint)
-    kinds = types(error.data)
+    kinds = frozenset(types(error.data) if is_graphql(error) else ())
     status = 200 if is_graphql(error) else error.status
     said = message(error)
-    return RefusedError(f"{place.hub}: {what} was refused: {said}", _mend(status, kinds), status, frozenset(kinds), said)
+    return RefusedError(f"{place.hub}: {what} was refused: {said}", _mend(status, kinds, said), status, kinds, said)
 
 
-def _mend(status: int, kinds: set[str]) -> str:
+def _mend(status: int, kinds: frozenset[str], said: str) -> str:
     if "INSUFFICIENT_SCOPES" in kinds or status == 404:
         return "gh auth refresh --scopes public_repo, or use a classic token with that scope (repo for a private repository)"
-    if "FORBIDDEN" in kinds or status == 403:
-        return "use a token that may write there: a fine-grained one never may where others own the repository"
+    if re.search("resource not accessible", said, re.IGNORECASE):
+        return "gh auth login, or use a classic token: a fine-grained one never writes where others own the repository"
     return "git autoresearch doctor"
