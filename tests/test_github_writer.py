@@ -206,6 +206,13 @@ def test_each_write_is_one_request_and_gives_what_is_there_now(github: GitHub, u
     assert (github.dump(), desk.told, desk.slept) == (WORLD, [], [])
 
 
+def test_a_look_tells_the_writer_the_name_that_the_repository_has_now(github: GitHub, upstream: Repository) -> None:
+    writer = Writer(github.api_url, "Karpathy/AutoResearch", HUB, "t-ada", "GH_TOKEN", print, 1)
+    assert writer.look().name == HUB
+    open_pull(writer)
+    assert github.requests[-1].what == f"POST /repos/{HUB}/pulls"
+
+
 def test_a_fork_is_made_where_there_is_none(github: GitHub, upstream: Repository) -> None:
     upstream.commit({"train.py": "depth = 7\n"}, branch="other")
     github.user("eve", token="t-eve")

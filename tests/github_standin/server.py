@@ -23,6 +23,8 @@ from github_standin.models import Json, Token
 if TYPE_CHECKING:
     from github_standin.hub import GitHub
 
+RST = struct.pack("ii", 1, 0)  # of SO_LINGER: closing a connection resets it
+
 
 @dataclass
 class Request:
@@ -64,7 +66,10 @@ class _Listener(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         self.connections.discard(request)
-        super().shutdown_request(request)
+        with contextlib.suppress(OSError):
+            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(RST)) == RST:
+                return self.close_request(request)  # without the FIN that a shutdown sends
+        return super().shutdown_request(request)
 
 
 class Server:
@@ -255,9 +260,7 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.closing.wait(self.fault.seconds)
             return self.hang_up()
         self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with RST, not FIN
-        for end in (self.rfile, self.wfile, self.connection):
-            end.close()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
         return None
 
     def hang_up(self) -> None:

@@ -119,6 +119,14 @@ def link(node: Node, name: str) -> str:
     return url
 
 
+def full_name(node: Node, name: str) -> str:
+    """owner/name, which becomes part of URLs."""
+    found = text(node, name)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", found, re.ASCII):
+        raise UnreadableError(f"no owner/name in {name} of the answer")
+    return found
+
+
 def flag(node: Node, name: str) -> bool:
     if not isinstance(node.get(name), bool):
         raise UnreadableError(f"no {name} in the answer")
@@ -131,12 +139,6 @@ def number(node: Node) -> int:
     return int(node["number"])
 
 
-def _name_of(node: Node, inner: str, name: str) -> str:
-    """A name inside an object that may be missing: a parent, an author."""
-    found = node.get(inner)
-    return line(found, name) if isinstance(found, dict) else ""
-
-
 def _categories(repository: Node, name: str) -> tuple[Category, ...]:
     nodes = objects(within(repository, name).get("nodes"))
     return tuple(Category(text(n, "id"), line(n, "name"), line(n, "slug"), flag(n, "isAnswerable")) for n in nodes)
@@ -144,14 +146,14 @@ def _categories(repository: Node, name: str) -> tuple[Category, ...]:
 
 def target(data: Node, scopes: str | None) -> Target:
     viewer, repository = within(data, "viewer"), within(data, "repository")
-    branch = repository.get("defaultBranchRef")
+    branch, parent = repository.get("defaultBranchRef"), repository.get("parent")
     forks = objects(within(repository, "forks").get("nodes"))
     login = text(viewer, "login")
     return Target(
         viewer=line(viewer, "login"),
         viewer_id=text(viewer, "id"),
         id=text(repository, "id"),
-        name=line(repository, "nameWithOwner"),
+        name=full_name(repository, "nameWithOwner"),
         url=link(repository, "url"),
         private=flag(repository, "isPrivate"),
         archived=flag(repository, "isArchived"),
@@ -160,11 +162,11 @@ def target(data: Node, scopes: str | None) -> Target:
         permission=one_line(str(repository.get("viewerPermission") or "")),
         default_branch=line(branch, "name") if isinstance(branch, dict) else "",
         head=commit(within(branch, "target"), "oid") if isinstance(branch, dict) else "",
-        parent=_name_of(repository, "parent", "nameWithOwner"),
+        parent=full_name(parent, "nameWithOwner") if isinstance(parent, dict) else "",
         categories=_categories(repository, "discussionCategories"),
         assignable=_categories(repository, "assignable"),
         label=text(repository["label"], "id") if isinstance(repository.get("label"), dict) else "",
-        fork=next((line(fork, "nameWithOwner") for fork in forks if within(fork, "owner").get("login") == login), ""),
+        fork=next((full_name(fork, "nameWithOwner") for fork in forks if within(fork, "owner").get("login") == login), ""),
         scopes=None if scopes is None else tuple(word for word in re.split(r"[,\s]+", one_line(scopes)) if word),
     )
 
@@ -174,6 +176,7 @@ def pull_request(node: Node) -> PullRequest:
     state = "MERGED" if node.get("merged_at") else text(node, "state").upper()
     if state not in ("OPEN", "CLOSED", "MERGED"):
         raise UnreadableError("no state in the answer")
+    author = node.get("user")
     return PullRequest(
         id=text(node, "node_id"),
         number=number(node),
@@ -185,7 +188,7 @@ def pull_request(node: Node) -> PullRequest:
         head=commit(within(node, "head"), "sha"),
         base=text(within(node, "base"), "ref"),
         labels=tuple(line(label, "name") for label in objects(node.get("labels"))),
-        author=_name_of(node, "user", "login"),
+        author=line(author, "login") if isinstance(author, dict) else "",
     )
 
 

@@ -6,6 +6,7 @@ so, and whoever called looks with `find_pulls` or `find_discussion`. `RefusedErr
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from autoresearch_git.community.github.answers import (
     wait_for_limit,
 )
 from autoresearch_git.community.github.outcomes import outcome
-from autoresearch_git.community.github.records import Discussion, PullRequest, Target, link, objects, text, within
+from autoresearch_git.community.github.records import Discussion, PullRequest, Target, full_name, link, objects, text, within
 from autoresearch_git.errors import AutoresearchError
 
 LABEL = "autoresearch"
@@ -105,21 +106,20 @@ class Writer:
         found: dict[int, PullRequest] = {}
         page, more = 1, True
         while more:
-            listed, more = self._read(lambda page=page: self._list_pulls(head_owner, branch, page))  # type: ignore[misc]
-            more = more and not listed.keys() <= found.keys()  # a server that knows no pages sends the first again
-            found |= listed
+            listed, more = self._read(functools.partial(self._list_pulls, head_owner, branch, page))
+            found |= {pull.number: pull for pull in listed}  # what is opened meanwhile moves the others to the next page
             page += 1
         return sorted(found.values(), key=lambda pull: pull.number, reverse=True)
 
-    def _list_pulls(self, head_owner: str, branch: str, page: int) -> tuple[dict[int, PullRequest], bool]:
+    def _list_pulls(self, head_owner: str, branch: str, page: int) -> tuple[list[PullRequest], bool]:
         """(those of one page, whether another one follows)."""
         head = f"{head_owner}:{branch}"
         asked = {"state": "all", "head": head, "sort": "created", "direction": "desc", "per_page": PAGE, "page": page}
-        _, nodes = self._client.requester.requestJsonAndCheck("GET", f"/repos/{self.owner_name}/pulls", parameters=asked)
+        headers, nodes = self._client.requester.requestJsonAndCheck("GET", f"/repos/{self.owner_name}/pulls", parameters=asked)
         if not isinstance(nodes, list):
             raise UnreadableError("no list of pull requests in the answer")
         ours = [records.pull_request(node) for node in objects(nodes) if _is_from(node, head_owner, branch)]
-        return {pull.number: pull for pull in ours}, len(nodes) >= PAGE
+        return ours, 'rel="next"' in headers.get("link", "")
 
     def find_discussion(self, repository_id: str, holds: str) -> Discussion | None:
         """The newest Discussion of the viewer's in the repository whose body contains `holds`."""
@@ -161,7 +161,7 @@ class Writer:
 
     def make_fork(self) -> str:
         """owner/name of the viewer's fork, which is made where there is none. It may take a while before it can be pushed to."""
-        return self._post("forking", "POST", "forks", {"default_branch_only": True}, lambda fork: records.line(fork, "full_name"))
+        return self._post("forking", "POST", "forks", {"default_branch_only": True}, lambda fork: full_name(fork, "full_name"))
 
     def create_pull(self, title: str, body: str, head: str, base: str, draft: bool) -> PullRequest:
         given = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
