@@ -161,6 +161,7 @@ KEYS = (
     Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
     Key("category", "", _slug, "slug of the category that papers are posted in; empty: show-and-tell, else general"),
     Key("templates", "", _text, "folder with your own paper.md.j2 or pull_request.md.j2"),
+    Key("api-timeout", "30", seconds, "time that GitHub's API may take for one answer"),
     Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
@@ -199,6 +200,7 @@ class Settings:
     api_url: str
     category: str
     templates: str
+    api_timeout: float
     inspiration: bool
     origin: Mapping[str, Setting]
 

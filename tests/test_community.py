@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_a_short_rate_limit_is_waited_for(github: GitHub, hub: Repository, empty
     github.fail("429", times=1, where="graphql", retry_after=1)
     ran = empty.run("findings", "--sync")
     assert "waiting 1 s" in ran.err
+    assert _count(empty) == 20
+
+
+def test_the_user_says_how_long_an_answer_may_take(github: GitHub, hub: Repository, empty: World) -> None:
+    hub.fill(pulls=10, discussions=10)
+    empty.configure(api_timeout="1s")
+    github.fail("silent", where="graphql", seconds=9)
+    started = time.monotonic()
+    ran = empty.run("findings", "--sync")
+    assert time.monotonic() - started < 9
+    assert "could not answer for 100 items at once; asking for 50" in ran.err
     assert _count(empty) == 20
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -834,6 +835,124 @@ def test_a_bug_of_the_stand_in_fails_the_test_that_meets_it(tmp_path: Path) -> N
         query(ada, BOTH, size=1)
     with pytest.raises(RuntimeError, match="1 requests hit a bug"):
         hub.close()
+
+
+# -- the n-th request -------------------------------------------------------------------------------------------
+
+ANY = [  # kind, status of the answer or what the connection does instead, whether it was executed
+    ("502", 502, False),
+    ("secondary", 403, False),
+    ("lost", 502, True),
+    ("reset", "reset", False),
+    ("reset-after", "reset", True),
+    ("silent", "closed", False),
+    ("silent-after", "closed", True),
+]
+
+
+def answered(address: str, token: str, given: Any) -> int | str:
+    """The status, or how the connection ended without an answer."""
+    try:
+        return requests.post(address, json=given, headers={"Authorization": f"token {token}"}, timeout=5).status_code
+    except requests.ConnectionError as error:
+        return "reset" if "ConnectionResetError" in str(error) else "closed"
+
+
+@pytest.mark.parametrize(("kind", "status", "executed"), ANY)
+@pytest.mark.parametrize("where", ["rest", "graphql"])
+def test_the_nth_request_of_the_api_goes_wrong(
+    github: GitHub, upstream: Repository, where: str, kind: str, status: int | str, executed: bool
+) -> None:
+    github.user("karpathy", token="t-owner")
+    thread = upstream.discussion("d", "")
+    calls = {
+        "rest": (f"{github.api_url}/repos/karpathy/autoresearch/labels", {"name": "result"}),
+        "graphql": (f"{github.url}/api/graphql", {"query": SMALL, "variables": {"i": {"discussionId": thread.id, "body": "c"}}}),
+    }
+    github.fail_at(1, kind, seconds=0.2)
+    assert answered(f"{github.url}/api/graphql", "t-owner", {"query": "{ viewer { login } }"}) == 200
+    start = time.monotonic()
+    assert answered(calls[where][0], "t-owner", calls[where][1]) == status
+    assert (time.monotonic() - start >= 0.2) == kind.startswith("silent")
+    assert bool(upstream.labels if where == "rest" else thread.comments) == executed
+    assert answered(f"{github.url}/api/graphql", "t-owner", {"query": "{ viewer { login } }"}) == 200
+    what = {"rest": "POST /repos/karpathy/autoresearch/labels", "graphql": "addDiscussionComment"}[where]
+    assert [(r.what, r.fault) for r in github.requests] == [("viewer", None), (what, kind), ("viewer", None)]
+    assert github.count == 3
+
+
+@pytest.mark.parametrize(("kind", "status", "executed"), ANY)
+def test_the_nth_request_of_a_push_goes_wrong(
+    github: GitHub, upstream: Repository, clone: Path, kind: str, status: int | str, executed: bool
+) -> None:
+    github.user("karpathy", token="t-owner")
+    before = github.count
+    for n in (2,) if isinstance(status, int) else (2, 3):  # git sends a request again whose connection ends without an answer
+        github.fail_at(n, kind, seconds=0.2)
+    done = git("push", "-q", "origin", "HEAD", cwd=clone, token="t-owner")
+    refs = "/karpathy/autoresearch.git/info/refs?service=git-receive-pack"
+    push = "POST /karpathy/autoresearch.git/git-receive-pack"
+    assert [r.what for r in github.requests[before:]][:3] == [f"GET {refs}", f"GET {refs}", push]
+    assert done.returncode != 0
+    assert (str(status) if isinstance(status, int) else "error: RPC failed") in done.stderr
+    assert ("refs/heads/exp/cpu/t" in upstream.refs()) == executed
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_client_can_be_killed_at_its_nth_request(github: GitHub, upstream: Repository, clone: Path, after: bool) -> None:
+    github.user("karpathy", token="t-owner")
+    url = github.url.replace("//", "//x:t-owner@") + "/karpathy/autoresearch.git"
+    pushing: list[subprocess.Popen[bytes]] = []
+    started = threading.Event()
+
+    def kill() -> None:
+        started.wait()
+        os.killpg(pushing[0].pid, signal.SIGKILL)
+        pushing[0].wait()
+
+    github.on_request(2, kill, after=after)
+    if not after:
+        github.fail_at(2, "reset")
+    pushing.append(subprocess.Popen(["git", "push", "-q", url, "HEAD"], cwd=clone, start_new_session=True))
+    started.set()
+    assert pushing[0].wait() == -signal.SIGKILL
+    assert ("refs/heads/exp/cpu/t" in upstream.refs()) == after
+
+
+def test_a_new_fork_is_not_there_at_once(github: GitHub, upstream: Repository, ada: Github) -> None:
+    upstream.fork_latency = 3
+    assert ada.get_repo("karpathy/autoresearch").create_fork().full_name == "ada/autoresearch"
+    url = f"{github.url}/ada/autoresearch.git"
+    assert "not found" in git("ls-remote", url, token="t-ada").stderr
+    for _ in range(2):
+        with pytest.raises(UnknownObjectException):
+            ada.get_repo("ada/autoresearch")
+    assert ada.get_repo("ada/autoresearch").fork
+    assert "refs/heads/main" in git("ls-remote", url, token="t-ada").stdout
+
+
+def test_refs_that_the_host_refuses_cost_no_others(github: GitHub, upstream: Repository, clone: Path) -> None:
+    github.user("karpathy", token="t-owner")
+    upstream.refuse_push("refs/autoresearch/*", "it's not for you")
+    done = git("push", "origin", "HEAD", "HEAD:refs/autoresearch/cpu/t", cwd=clone, token="t-owner")
+    assert done.returncode == 1
+    assert "! [remote rejected] HEAD -> refs/autoresearch/cpu/t (hook declined)" in done.stderr
+    assert "remote: it's not for you" in done.stderr
+    assert upstream.refs("refs/heads/exp", "refs/autoresearch").keys() == {"refs/heads/exp/cpu/t"}
+
+
+def test_protected_branches_only_go_forward(github: GitHub, upstream: Repository, clone: Path) -> None:
+    github.user("karpathy", token="t-owner")
+    upstream.protect("refs/heads/exp/*")
+    assert git("push", "-q", "origin", "HEAD", cwd=clone, token="t-owner").returncode == 0
+    later = commit(clone, "depth = 10\n")
+    assert git("push", "-q", "origin", "HEAD", cwd=clone, token="t-owner").returncode == 0
+    for pushed in ("+HEAD~:exp/cpu/t", ":exp/cpu/t"):
+        done = git("push", "origin", pushed, cwd=clone, token="t-owner")
+        assert "GH006: Protected branch update failed for refs/heads/exp/cpu/t" in done.stderr
+        assert "(hook declined)" in done.stderr
+    assert upstream.refs("refs/heads/exp") == {"refs/heads/exp/cpu/t": later}
+    assert git("push", "-q", "origin", "+HEAD~:refs/heads/other", cwd=clone, token="t-owner").returncode == 0
 
 
 # -- the whole world --------------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ def sync(
             continue
         done.add(hub.key)
         names.append(hub.name)
-        parent = _sync_one(repository, syncer, hub, say, patience, seconds, told) or library.hub_state(hub.name).get("parent", "")
+        parent = _sync_one(repository, syncer, hub, say, patience, seconds, settings.api_timeout, told)
+        parent = parent or library.hub_state(hub.name).get("parent", "")
         if parent and not settings.hub:
             queue.append(with_parent(hub, parent))
     with library.transaction():
@@ -103,7 +104,14 @@ def sync(
 
 
 def _sync_one(
-    repository: Repository, syncer: Syncer, hub: Hub, say: Callable[[str], None], patience: float, seconds: float, told: Told
+    repository: Repository,
+    syncer: Syncer,
+    hub: Hub,
+    say: Callable[[str], None],
+    patience: float,
+    seconds: float,
+    timeout: float,
+    told: Told,
 ) -> str:
     from autoresearch_git.community.github import TRIES, Reader
 
@@ -114,7 +122,7 @@ def _sync_one(
     if token and hub.api:
         hurried = seconds < PATIENCE  # a session waits for us
         reader = Reader(hub.api, hub.owner_name, hub.name, token.value, token.source, say, patience,
-                        timeout=10 if hurried else 30, tries=2 if hurried else TRIES)  # fmt: skip
+                        timeout=min(10.0, timeout) if hurried else timeout, tries=2 if hurried else TRIES)  # fmt: skip
     elif hub.api:
         say(f"{hub.name}: {tokens.what_a_token_adds(hub.host)}")
     outcome = syncer.sync(hub, reader, token.value if token else "")

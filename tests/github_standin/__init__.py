@@ -17,6 +17,7 @@ GitHub Apps. That GitHub itself accepts us takes one run against GitHub itself.
         repo.fill(pulls=1000, discussions=1000)
         Github(base_url=hub.api_url, auth=Auth.Token("t-ada"))
         hub.fail("502", times=2, after=3)
+        hub.fail_at(4, "reset-after")
 """
 
 from github_standin.hub import GitHub

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,14 @@ KINDS = {
     "lost": "a 502 after executing the request: the answer is lost",
     "hangup": "the connection closes in the middle of the body, after executing the request",
     "slow": "the right answer after `seconds`",
+    "reset": "a connection reset (RST) without any answer, nothing is executed",
+    "reset-after": "a connection reset without any answer, after executing the request",
+    "silent": "no answer, and the end of the connection after `seconds`, nothing is executed",
+    "silent-after": "no answer, and the end of the connection after `seconds`, after executing the request",
 }
 _GRAPHQL_ONLY = {"resource-limit", "timeout", "partial"}
-EXECUTED = {"partial", "garbage", "lost", "hangup", "slow"}
+EXECUTED = {"partial", "garbage", "lost", "hangup", "slow", "reset-after", "silent-after"}
+UNANSWERED = {"reset", "reset-after", "silent", "silent-after"}
 
 SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 WENT_WRONG = "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub bug."
@@ -50,9 +56,35 @@ class Fault:
 
 class Faults:
     def __init__(self) -> None:
+        self.arrived = 0  # requests of every kind
+        self._planned: dict[int, Fault] = {}
+        self._calls: dict[tuple[int, bool], Callable[[], object]] = {}
         self._queue: list[Fault] = []
         self._above: list[tuple[int, Fault]] = []
         self._lock = threading.Lock()
+
+    def arrive(self) -> int:
+        """The place of a new request among all."""
+        with self._lock:
+            self.arrived += 1
+            return self.arrived - 1
+
+    def plan(self, n: int, kind: str, seconds: float, retry_after: int | None) -> None:
+        """For the n-th request from now on, whatever it is."""
+        if kind not in KINDS or kind in _GRAPHQL_ONLY:
+            raise ValueError(f"no fault {kind!r} of any request")
+        self._planned[self.arrived + n] = Fault(kind, seconds=seconds, retry_after=retry_after)
+
+    def planned(self, number: int) -> Fault | None:
+        return self._planned.get(number)
+
+    def plan_call(self, n: int, function: Callable[[], object], after: bool) -> None:
+        self._calls[self.arrived + n, after] = function
+
+    def call(self, number: int, after: bool) -> None:
+        function = self._calls.pop((number, after), None)
+        if function:
+            function()
 
     def add(self, kind: str, times: int, after: int, where: str, seconds: float, retry_after: int | None) -> None:
         if kind not in KINDS or where not in ("graphql", "rest", "git") or (kind in _GRAPHQL_ONLY and where != "graphql"):

@@ -201,13 +201,20 @@ def _labels(repository: Repository, _: Context, query: str | None = None, **argu
 
 
 @field("Repository.forks")
-def _forks(repository: Repository, context: Context, **arguments: Any) -> Json:
+def _forks(repository: Repository, context: Context, affiliations: list[str] | None = None, **arguments: Any) -> Json:
     forks = [r for r in context.hub.repositories.values() if r.parent is repository and r.may(context.token, "read")]
-    unknown = {name for name, value in arguments.items() if value is not None} - {"first", "last", "after", "before", "orderBy",
-                                                                                "ownerAffiliations"}  # fmt: skip
-    if unknown:
-        raise Unknown(f"the stand-in for GitHub does not filter forks by {', '.join(sorted(unknown))}")
-    return page(forks, arguments)
+    unknown = {name for name, value in arguments.items() if value is not None} - {"first", "last", "after", "before", "orderBy"}
+    if arguments.get("ownerAffiliations") == ["OWNER", "COLLABORATOR"]:  # the default
+        unknown -= {"ownerAffiliations"}
+    if unknown or "ORGANIZATION_MEMBER" in (affiliations or ()):
+        raise Unknown(f"the stand-in for GitHub does not filter forks by {', '.join(sorted(unknown)) or 'organization'}")
+    return page([r for r in forks if affiliations is None or _affiliation(r, context.viewer) in affiliations], arguments)
+
+
+def _affiliation(repository: Repository, viewer: User) -> str | None:
+    if repository.owner is viewer:
+        return "OWNER"
+    return "COLLABORATOR" if viewer.login in repository.permissions else None
 
 
 @field("Repository.defaultBranchRef")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,14 @@ _CONFIG = """\
 \tauto = 0
 [maintenance]
 \tauto = false
+"""
+
+FORWARD_ONLY = """\
+if git cat-file -e "$2" 2> /dev/null && ! git merge-base --is-ancestor "$2" "$3" 2> /dev/null; then
+    echo "error: GH006: Protected branch update failed for $1." >&2
+    echo "error: Cannot force-push to this branch" >&2
+    exit 1
+fi
 """
 
 
@@ -54,6 +63,19 @@ def make_bare(git_dir: Path, default_branch: str, borrow_from: Path | None = Non
     (git_dir / "config").write_text(_CONFIG)
     if borrow_from:
         (git_dir / "objects/info/alternates").write_text(f"{(borrow_from / 'objects').resolve()}\n")
+
+
+def refusing(message: str) -> str:
+    return f"echo {shlex.quote(message)} >&2; exit 1\n"
+
+
+def add_update_rule(git_dir: Path, pattern: str, script: str) -> None:
+    """Let git run a script before it moves a ref that matches; $1, $2 and $3 are its name, the old and the new commit."""
+    hook = git_dir / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    before = hook.read_text() if hook.exists() else "#!/bin/sh\n"
+    hook.write_text(f'{before}case "$1" in {pattern})\n{script};;\nesac\n')
+    hook.chmod(0o755)
 
 
 def refs(git_dir: Path, *prefixes: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from github_standin import faults, git, rules
-from github_standin.faults import Fault
 from github_standin.models import Token
 from github_standin.repository import Repository
 
@@ -26,20 +25,21 @@ def answer(handler: Handler, token: Token | None, known: bool, path: str, query:
     name, _, service = rest.partition("/")
     if service not in ("info/refs", "git-upload-pack", "git-receive-pack"):
         return handler.send(501, {}, {"message": f"the stand-in for GitHub has no page {path}"})
-    fault = handler.hub.faults.take("git")
-    if fault and not fault.executes:
-        status, headers, content = faults.refusal(fault, "rest", "git")
-        return handler.send(status, headers, content, fault)
+    handler.fault = handler.fault or handler.hub.faults.take("git")
+    if handler.fault and not handler.fault.executes:
+        return handler.refuse("rest", "git", {})
     repository = handler.hub.find(owner, name.removesuffix(".git"))
+    if repository and not repository.is_there(token):
+        repository = None
     pushes = "git-receive-pack" in (service, query.partition("service=")[2])
     refused = _refusal(repository, token, known, pushes)
     if refused or repository is None:
         status, headers, text = refused or (404, PLAIN, "Repository not found.")
-        return handler.send(status, headers, text.encode(), fault)
+        return handler.send(status, headers, text.encode())
     environment = _environment(handler, repository, service, query, token if pushes else None)
     if service == "git-receive-pack":
-        return _push(handler, repository, environment, body, fault)
-    return _stream(handler, environment, body, fault)
+        return _push(handler, repository, environment, body)
+    return _stream(handler, environment, body)
 
 
 def _refusal(
@@ -96,7 +96,7 @@ def _read_head(output: IO[bytes]) -> tuple[int, dict[str, str]]:
     return status, headers
 
 
-def _push(handler: Handler, repository: Repository, environment: dict[str, str], body: IO[bytes], fault: Fault | None) -> None:
+def _push(handler: Handler, repository: Repository, environment: dict[str, str], body: IO[bytes]) -> None:
     before = repository.refs("refs/heads")
     with _start(environment, body) as process:
         assert process.stdout
@@ -104,22 +104,23 @@ def _push(handler: Handler, repository: Repository, environment: dict[str, str],
         content = process.stdout.read()
     with handler.hub.lock:
         rules.follow_push(repository, before)
-    handler.send(status, headers, content, fault)
+    handler.send(status, headers, content)
 
 
-def _stream(handler: Handler, environment: dict[str, str], body: IO[bytes], fault: Fault | None) -> None:
+def _stream(handler: Handler, environment: dict[str, str], body: IO[bytes]) -> None:
     """Pass on what http-backend says while it says it."""
-    if fault and fault.kind in ("lost", "garbage"):
+    fault = handler.fault
+    if fault and fault.kind in {"lost", "garbage"} | faults.UNANSWERED:
         kind = (
             "result" if environment["REQUEST_METHOD"] == "POST" else "advertisement"
         )  # with another type git sees an empty repository
-        return handler.send(200, {"Content-Type": f"application/x-git-upload-pack-{kind}"}, faults.GARBAGE, fault)
+        return handler.send(200, {"Content-Type": f"application/x-git-upload-pack-{kind}"}, faults.GARBAGE)
     if fault and fault.kind == "slow":
         time.sleep(fault.seconds)
     with _start(environment, body) as process:
         assert process.stdout
         status, headers = _read_head(process.stdout)
-        handler.note(status, fault)
+        handler.note(status)
         handler.send_response(status)
         for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
             handler.send_header(name, value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLResolveInfo,
     GraphQLSchema,
@@ -95,6 +96,12 @@ class Call:
             self.cost = measure(schema(), self.document, self.operation, self.variables)
         except Refused as refused:
             self.refusal = {"errors": [{"type": refused.kind, "message": refused.message}]}
+
+    @property
+    def fields(self) -> str:
+        """The names of the outermost fields, `viewer repository`."""
+        chosen = self.operation.selection_set.selections if self.operation else ()
+        return " ".join(one.name.value for one in chosen if isinstance(one, FieldNode))
 
     def answer(self) -> tuple[int, Json]:
         """(status, body). The status is 200, whatever GitHub refuses, and 501 where the stand-in has no answer."""

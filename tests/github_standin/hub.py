@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -39,10 +40,12 @@ class GitHub:
         self.limits = Limits()
         self.requests: list[Request] = []
         self.bugs: list[Exception] = []
+        self.closing = threading.Event()  # ends what is silent
         self._server = Server(self)
 
     def close(self) -> None:
         """End the server. Raises RuntimeError where the stand-in itself failed at a request: no test may pass on that."""
+        self.closing.set()
         self._server.close()
         if self.bugs:
             raise RuntimeError(f"{len(self.bugs)} requests hit a bug of the stand-in") from self.bugs[0]
@@ -132,15 +135,34 @@ class GitHub:
              retry_after: int | None = None) -> None:  # fmt: skip
         """Let requests go wrong: after `after` good ones, `times` in a row. See faults.KINDS for what `kind` may be.
 
-        `where` is graphql, rest or git. `seconds` is how long "slow" takes and when "rate-limit" ends.
+        `where` is graphql, rest or git. `seconds` is how long "slow" and "silent" take and when "rate-limit" ends.
         """
         self.faults.add(kind, times, after, where, seconds, retry_after)
+
+    def fail_at(self, n: int, kind: str, *, seconds: float = 1.0, retry_after: int | None = None) -> None:
+        """Let the n-th request from now on go wrong, 0 being the next one: API and git count alike.
+
+        It goes wrong before anybody asks who sent it. Run a flow once and look at `count` and `requests` to learn how many
+        there are, and what each one is. git itself sends a request again, at once, when a connection that it has used before
+        ends without an answer: let the next one fail as well.
+        """
+        self.faults.plan(n, kind, seconds, retry_after)
+
+    def on_request(self, n: int, function: Callable[[], object], after: bool = False) -> None:
+        """Call a function when the n-th request from now on is here: before it is executed, or after that and before it is
+        answered. With `fail_at` of the same request it is not executed, or not answered, at all."""
+        self.faults.plan_call(n, function, after)
 
     def fail_above(self, page_size: int, kind: str = "504") -> None:
         """Let every GraphQL request for more than `page_size` items at once go wrong."""
         self.faults.add_above(page_size, kind)
 
     # -- what it saw --------------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Requests that have arrived, of the API and of git, those without an answer too."""
+        return self.faults.arrived
 
     @property
     def graphql_calls(self) -> int:

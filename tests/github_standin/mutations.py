@@ -71,6 +71,14 @@ def close_discussion(context: Context, given: Json) -> Json:
     return {"discussion": discussion}
 
 
+def reopen_discussion(context: Context, given: Json) -> Json:
+    discussion: Discussion = _find(context, given["discussionId"], Discussion)
+    rules.permit_author(discussion, context.token)
+    discussion.closed, discussion.closed_at, discussion.state_reason = False, None, "REOPENED"
+    discussion.updated_at = context.hub.now()
+    return {"discussion": discussion}
+
+
 def delete_discussion(context: Context, given: Json) -> Json:
     discussion: Discussion = _find(context, given["id"], Discussion)
     rules.permit(discussion.repository, context.token, "maintain")
@@ -165,6 +173,7 @@ MUTATIONS: dict[str, Mutation] = {
     "createDiscussion": create_discussion,
     "createPullRequest": create_pull_request,
     "deleteDiscussion": delete_discussion,
+    "reopenDiscussion": reopen_discussion,
     "updateDiscussion": update_discussion,
     "updateDiscussionComment": update_discussion_comment,
     "updateIssueComment": update_issue_comment,

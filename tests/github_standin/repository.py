@@ -37,6 +37,8 @@ class Repository:
         self.forking_allowed, self.is_archived, self.drafts_allowed = True, False, True
         self.id, self.database_id = hub.new_id("R", self)
         self.created_at = self.updated_at = self.pushed_at = hub.now()
+        self.fork_latency = 0  # requests for a new fork, by REST or git, that are answered with 404 before it is there
+        self.unready = 0
         self.description: str | None = None
         self.permissions: dict[str, str] = {}  # login → level, besides the owner
         self.pulls: dict[int, Pull] = {}
@@ -83,6 +85,22 @@ class Repository:
         if token and token.fine_grained and self.owner is not token.user:
             have = min(have, "none" if self.is_private else "read", key=LEVELS.index)
         return LEVELS.index(have) >= LEVELS.index(level)
+
+    def refuse_push(self, pattern: str, message: str) -> None:
+        """Refuse each pushed ref whose full name matches, with a message; the other refs of the push are taken. In a pattern
+        `*` stands for anything, slashes too."""
+        git.add_update_rule(self.git_dir, pattern, git.refusing(message))
+
+    def protect(self, pattern: str) -> None:
+        """Let refs whose full name matches only go forward, and never away."""
+        git.add_update_rule(self.git_dir, pattern, git.FORWARD_ONLY)
+
+    def is_there(self, token: Token | None) -> bool:
+        """Whether who asks for it now finds it. A new fork may not be, for as many questions with a token as its latency."""
+        if self.unready == 0:
+            return True
+        self.unready -= token is not None
+        return False
 
     # -- filling ------------------------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def _dispatch(asked: Asked) -> Reply:
 
 def _visible(asked: Asked, owner: str, name: str) -> Repository:
     repository = asked.hub.find(owner, name)
-    if repository is None or not repository.may(asked.token, "read"):
+    if repository is None or not repository.may(asked.token, "read") or not repository.is_there(asked.token):
         raise not_found()
     return repository
 

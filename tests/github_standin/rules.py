@@ -140,6 +140,8 @@ def create_pull(repository: Repository, token: Token | None, *, title: str, head
         raise Refused(422, "Draft pull requests are not supported in this repository.")
     if not _has_new_commits(repository, head_repository, base_sha, head_sha):
         raise invalid("PullRequest", f"No commits between {base} and {head if ':' in head else branch}")
+    if not git.run(repository.git_dir, "merge-base", base_sha, head_sha, check=False):
+        raise invalid("PullRequest", f"The {head if ':' in head else branch} branch has no history in common with {base}")
     pull = repository.add_pull(title, body, token.user, head_repository, branch, head_sha, base, draft)
     pull.maintainer_can_modify = maintainer_can_modify
     return pull
@@ -266,6 +268,7 @@ def fork(repository: Repository, token: Token | None, name: str | None = None, d
     made = hub.add_repository(token.user, free, parent=repository, private=repository.is_private)
     refs = [f"refs/heads/{repository.default_branch}"] if default_branch_only else ["refs/heads/*"]
     made.import_from(repository.git_dir, [f"+{ref}:{ref}" for ref in refs])
+    made.unready = repository.fork_latency
     return made
 
 

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -21,6 +22,8 @@ from github_standin.models import Json, Token
 
 if TYPE_CHECKING:
     from github_standin.hub import GitHub
+
+RST = struct.pack("ii", 1, 0)  # of SO_LINGER: closing a connection resets it
 
 
 @dataclass
@@ -38,6 +41,13 @@ class Request:
     scheme: str | None = None  # of authorization: token, bearer or basic
     fault: str | None = None
     sent_pack: bool = False
+    fields: str = ""  # of a GraphQL operation, the outermost
+
+    @property
+    def what(self) -> str:
+        """What was asked: `createDiscussion`, `POST /repos/ada/x/pulls`, `POST /ada/x.git/git-receive-pack`."""
+        path = self.path if self.kind == "git" else urlsplit(self.path).path.removeprefix("/api/v3")
+        return self.fields if self.kind == "graphql" else f"{self.method} {path}"
 
 
 class _Listener(ThreadingHTTPServer):
@@ -56,7 +66,10 @@ class _Listener(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         self.connections.discard(request)
-        super().shutdown_request(request)
+        with contextlib.suppress(OSError):
+            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(RST)) == RST:
+                return self.close_request(request)  # without the FIN that a shutdown sends
+        return super().shutdown_request(request)
 
 
 class Server:
@@ -83,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 65_536
     hub: GitHub
     seen: Request
+    number: int  # of the request among all
+    fault: faults.Fault | None  # what is to go wrong with it
     url: str
 
     def finish(self) -> None:
@@ -103,10 +118,13 @@ class Handler(BaseHTTPRequestHandler):
         self.url = f"http://{self.headers.get('Host', '')}"
         kind = "graphql" if place.path == "/api/graphql" else "rest" if place.path.startswith("/api/") else "git"
         self.seen = Request(self.command, self.path, kind)
+        self.number = self.hub.faults.arrive()
+        self.fault = self.hub.faults.planned(self.number)
         token, known = self._token()
         self.seen.user = token.user.login if token else None
         try:
             with self._body() as body:
+                self.hub.faults.call(self.number, after=False)
                 if kind == "git":
                     git_http.answer(self, token, known, unquote(place.path), place.query, body)
                 else:
@@ -155,23 +173,32 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
         if token and token.scopes is not None:
             headers["X-OAuth-Scopes"] = ", ".join(token.scopes)
+        call = Call(self.hub, token, self.url, body, window) if kind == "graphql" and token else None
+        self.seen.fields, self.seen.page_size = call.fields if call else "", call.cost.page if call else rest.page_size(self.path)
+        if self.fault and not self.fault.executes:
+            return self.refuse(kind, who, {**headers, **window.headers()})
         if not self.headers.get("User-Agent"):
             return self.send(403, headers, {"message": "Request forbidden by administrative rules."})
         if not known:
             return self.send(401, headers, {"message": "Bad credentials", "status": "401"})
         if kind == "graphql" and token is None:
             return self.send(401, headers, {"message": "This endpoint requires you to be authenticated."})
-        call = Call(self.hub, token, self.url, body, window) if kind == "graphql" and token else None
-        self.seen.page_size = call.cost.page if call else rest.page_size(self.path)
-        fault = self.hub.faults.take(kind, self.seen.page_size)
-        if fault and not fault.executes:
-            status, extra, content = faults.refusal(fault, kind, who)
-            return self.send(status, {**headers, **window.headers(), **extra}, content, fault)
+        self.fault = self.fault or self.hub.faults.take(kind, self.seen.page_size)
+        if self.fault and not self.fault.executes:
+            return self.refuse(kind, who, {**headers, **window.headers()})
         if window.remaining == 0 and not self.path.endswith("/rate_limit"):
             status, extra, content = faults.rate_limited(kind, who, window.headers())
-            return self.send(status, {**headers, **extra}, content, fault)
+            return self.send(status, {**headers, **extra}, content)
         status, extra, content = self._execute(call, token, body, window)
-        return self.send(status, {**headers, **window.headers(), **extra}, content, fault)
+        return self.send(status, {**headers, **window.headers(), **extra}, content)
+
+    def refuse(self, kind: str, who: str, headers: dict[str, str]) -> None:
+        """What a fault gives that executes nothing."""
+        assert self.fault
+        if self.fault.kind in faults.UNANSWERED:
+            return self._leave()
+        status, extra, content = faults.refusal(self.fault, kind, who)
+        return self.send(status, {**headers, **extra}, content)
 
     def _execute(self, call: Call | None, token: Token | None, body: bytes, window: Window) -> tuple[int, dict[str, str], Any]:
         with self.hub.lock:
@@ -188,24 +215,25 @@ class Handler(BaseHTTPRequestHandler):
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def send(
-        self, status: int, headers: dict[str, str], content: bytes | Json | list[Any] | None, fault: faults.Fault | None = None
-    ) -> None:
+    def send(self, status: int, headers: dict[str, str], content: bytes | Json | list[Any] | None) -> None:
         """The only way out for a whole answer. A fault that executes changes it here."""
-        if fault and fault.kind == "slow":
-            time.sleep(fault.seconds)
-        if fault and fault.kind == "partial" and isinstance(content, dict):
+        fault = self.fault.kind if self.fault else ""
+        if fault in faults.UNANSWERED:
+            return self._leave()
+        if self.fault and fault == "slow":
+            time.sleep(self.fault.seconds)
+        if fault == "partial" and isinstance(content, dict):
             content = faults.drop_nodes(content)
         raw = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
         kind = "application/json; charset=utf-8"
-        if fault and fault.kind == "lost":
+        if fault == "lost":
             status, headers, raw, kind = 502, {}, faults.BAD_GATEWAY, "text/html"
-        if fault and fault.kind == "garbage":
+        if fault == "garbage":
             status, raw = 200, faults.GARBAGE
         whole = len(raw)
-        if fault and fault.kind == "hangup":
+        if fault == "hangup":
             raw = raw[: whole // 2]
-        self.note(status, fault, len(raw))
+        self.note(status, len(raw))
         self.send_response(status)
         for name, value in {"Content-Type": kind, **headers, "Content-Length": str(whole)}.items():
             self.send_header(name, value)
@@ -213,14 +241,27 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(raw)
         self.wfile.flush()
-        if fault and fault.kind == "hangup":
+        if fault == "hangup":
             self.hang_up()
+        return None
 
-    def note(self, status: int, fault: faults.Fault | None, size: int = 0) -> None:
+    def note(self, status: int, size: int = 0) -> None:
         """Remember the request, before the client can know that it was answered."""
         self.seen.status, self.seen.bytes_out = status, size
-        self.seen.fault = fault.kind if fault else None
+        self.seen.fault = self.fault.kind if self.fault else None
         self.hub.requests.append(self.seen)
+        self.hub.faults.call(self.number, after=True)
+
+    def _leave(self) -> None:
+        """No answer: the connection ends at once with a reset, or after a silence."""
+        assert self.fault
+        self.note(0)
+        if self.fault.kind.startswith("silent"):
+            self.hub.closing.wait(self.fault.seconds)
+            return self.hang_up()
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
+        return None
 
     def hang_up(self) -> None:
         self.close_connection = True

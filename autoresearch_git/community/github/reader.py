@@ -1,8 +1,7 @@
 """GitHub's API, read: pull requests and Discussions of a repository, newest first, a page of both in one GraphQL query.
 
-The only importer of PyGithub. Its own retries are switched off: it would re-send what must not be sent twice, and it does not
-know that a rate limit may come as HTTP 200. A page that is too heavy is asked for again at half the size; a limit is waited
-for, told to the user, as long as their patience goes.
+A page that is too heavy is asked for again at half the size; a limit is waited for, told to the user, as long as their
+patience goes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,18 @@ from typing import Any
 import github
 import requests
 
-from autoresearch_git import __version__
+from autoresearch_git.community.github.answers import (
+    CONFUSED,
+    UnreadableError,
+    connect,
+    limit_wait,
+    message,
+    not_an_api,
+    raise_if_final,
+    said,
+    types,
+    wait_for_limit,
+)
 from autoresearch_git.community.reports import LONGEST_BODY, Comment, Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.plaintext import one_line
@@ -48,10 +58,6 @@ query ($owner: String!, $name: String!, $size: Int!, $comments: Int!,
   }
 }
 """
-
-
-class LimitReachedError(AutoresearchError):
-    """The rate limit lasts longer than the user's patience. What was read until then is kept."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Reader:
     token_source: str
     tell: Callable[[str], None]
     patience: float
-    timeout: int = 30
+    timeout: float = 30
     tries: int = TRIES
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
@@ -98,10 +104,7 @@ class Reader:
     _size: int = LARGEST_PAGE
 
     def __post_init__(self) -> None:
-        self._client = github.Github(
-            auth=github.Auth.Token(self.token), base_url=self.api, timeout=self.timeout, retry=None,
-            seconds_between_requests=0.0, seconds_between_writes=0.0, user_agent=f"git-autoresearch/{__version__}",
-        )  # fmt: skip
+        self._client = connect(self.api, self.token, self.timeout)
 
     def page(self, cursor: Cursor, size: int = LARGEST_PAGE) -> Page:
         """The page at `cursor`. Raises AutoresearchError; LimitReachedError where waiting would take too long."""
@@ -120,31 +123,30 @@ class Reader:
                 page = self._page(answer, cursor)
                 self._size = min(LARGEST_PAGE, 2 * self._size)
                 return page
-            except (github.GithubException, requests.RequestException, _UnreadableError) as error:
+            except (github.GithubException, requests.RequestException, UnreadableError) as error:
                 failures += 1
                 if failures >= self.tries and (rest := self._partial(error, cursor)):
                     return rest
                 self._after(error, asked, failures)
-            except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
-                # PyGithub's, of an answer that is no API's: a login page, a redirect, a list
+            except CONFUSED as error:
                 failures += 1
-                self._after(_UnreadableError(f"what answers there is no GitHub API ({type(error).__name__})"), asked, failures)
+                self._after(not_an_api(error), asked, failures)
 
     def _partial(self, error: Exception, cursor: Cursor) -> Page | None:
         """What came with an error that does not go away: a page where some items are missing is still a page."""
         answer = getattr(error, "data", None)
-        if not isinstance(answer, dict) or _types(answer) & {"RATE_LIMITED"}:
+        if not isinstance(answer, dict) or types(answer) & {"RATE_LIMITED"}:
             return None
         try:
             page = self._page(answer, cursor)
-        except _UnreadableError:
+        except UnreadableError:
             return None
-        self.tell(f"{self.hub} sent a page with holes: {_said(answer)}; the rest of it is read")
+        self.tell(f"{self.hub} sent a page with holes: {said(answer)}; the rest of it is read")
         return page
 
     def _after(self, error: Exception, asked: int, failures: int) -> None:
         """Wait or shrink so that the page can be asked for again, or raise."""
-        wait = _limit_wait(error)
+        wait = limit_wait(error)
         if wait is not None:
             self._wait(wait, failures)
             return
@@ -153,29 +155,24 @@ class Reader:
             self.tell(f"{self.hub} could not answer for {asked} items at once; asking for {self._size}")
             self.sleep(min(1.0, 0.1 * failures))
             return
-        _raise_if_final(error, self)
+        raise_if_final(error, self)
         if failures >= self.tries:
             raise AutoresearchError(
-                f"{self.api} does not answer: {_message(error)}", "check the network; what was read is kept"
+                f"{self.api} does not answer: {message(error)}", "check the network; what was read is kept"
             ) from error
         self.sleep(min(8.0, 0.25 * 2**failures))
 
     def _wait(self, seconds: float, failures: int) -> None:
-        until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
-        if seconds > self.patience or failures > 2 * TRIES:
-            raise LimitReachedError(
-                f"the rate limit of {self.hub} lasts until {until}",
-                "run git autoresearch findings --sync after that; what was read is kept",
-            )
-        self.tell(f"rate limit of {self.hub}: waiting {seconds:.0f} s, until {until}")
-        self.sleep(seconds)
+        patient = seconds <= self.patience and failures <= 2 * TRIES
+        hint = "run git autoresearch findings --sync after that; what was read is kept"
+        wait_for_limit(self.hub, seconds, patient, hint, self.tell, self.sleep)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
     def _page(self, answer: Mapping[str, Any], cursor: Cursor) -> Page:
         data = answer.get("data")
         if not isinstance(data, dict) or not isinstance(data.get("repository"), dict):
-            raise _UnreadableError(one_line(str(_said(answer) or "no repository in the answer"), 120))
+            raise UnreadableError(one_line(str(said(answer) or "no repository in the answer"), 120))
         spent = data.get("rateLimit")
         self.points += spent["cost"] if isinstance(spent, dict) and isinstance(spent.get("cost"), int) else 1
         repository: dict[str, Any] = data["repository"]
@@ -195,7 +192,7 @@ class Reader:
             return [], (after, True)
         found = repository.get(connection)
         if not isinstance(found, dict) or not isinstance(found.get("pageInfo"), dict):
-            raise _UnreadableError(f"no {connection} in the answer")
+            raise UnreadableError(f"no {connection} in the answer")
         info = found["pageInfo"]
         following = info.get("endCursor")
         last = not info.get("hasNextPage") or following in (None, after)  # a page that leads to itself is the last
@@ -224,10 +221,6 @@ class Reader:
         )
 
 
-class _UnreadableError(Exception):
-    """An answer without what was asked for."""
-
-
 def _comments(connection: object) -> Iterator[Comment]:
     """The comments, the newest of them as far as LONGEST_BODY characters hold them all."""
     nodes = connection.get("nodes") if isinstance(connection, dict) else None
@@ -244,75 +237,12 @@ def _login(node: Mapping[str, Any]) -> str:
     return one_line(str(author.get("login") or ""), 60) if isinstance(author, dict) else ""
 
 
-def _errors(answer: object) -> list[Mapping[str, Any]]:
-    errors = answer.get("errors") if isinstance(answer, dict) else None
-    return [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-
-
-def _types(answer: object) -> set[str]:
-    return {str(e.get("type", "")).upper() for e in _errors(answer)}
-
-
-def _said(answer: object) -> str:
-    return one_line("; ".join(str(e.get("message", "")) for e in _errors(answer)), 160)
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, github.GithubException):
-        return _said(error.data) or one_line(f"HTTP {error.status} {error.message or ''}", 160)
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return one_line(str(error) or type(error).__name__, 160)
-
-
-def _limit_wait(error: Exception) -> float | None:
-    """Seconds that a rate limit lasts, or None where the error is none: primary limits come as HTTP 200 with RATE_LIMITED,
-    secondary ones as 403 or 429."""
-    if not isinstance(error, github.GithubException):
-        return None
-    headers = {k.lower(): v for k, v in (error.headers or {}).items()}
-    limited = "RATE_LIMITED" in _types(error.data) or isinstance(error, github.RateLimitExceededException)
-    if (
-        not limited
-        and error.status != 429
-        and not (error.status == 403 and ("retry-after" in headers or "rate limit" in _message(error).lower()))
-    ):
-        return None
-    if re.fullmatch(r"\d{1,6}", headers.get("retry-after", "")):
-        return float(headers["retry-after"])
-    if re.fullmatch(r"\d{9,11}", headers.get("x-ratelimit-reset", "")) and headers.get("x-ratelimit-remaining", "0") == "0":
-        return max(1.0, float(headers["x-ratelimit-reset"]) - time.time() + 1)
-    return 60.0
-
-
 def _too_heavy(error: Exception) -> bool:
     if isinstance(error, requests.Timeout):
         return True
     if not isinstance(error, github.GithubException):
         return False
-    told = _types(error.data) & {"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"}
+    told = types(error.data) & {"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"}
     data = error.data.get("data") if isinstance(error.data, dict) else None
     holes = isinstance(data, dict) and bool(data.get("repository"))
-    return error.status in (502, 504) or bool(told) or holes or "timeout" in _message(error).lower()
-
-
-def _raise_if_final(error: Exception, reader: Reader) -> None:
-    """Turn what asking again cannot mend into an error that says what can."""
-    if not isinstance(error, github.GithubException):
-        return
-    if error.status == 401:
-        raise AutoresearchError(
-            f"{reader.hub} refuses the token from {reader.token_source}", "gh auth login, or export a token that is valid"
-        ) from error
-    if isinstance(error, github.UnknownObjectException) or "NOT_FOUND" in _types(error.data):
-        raise AutoresearchError(
-            f"there is no repository {reader.owner_name} at {reader.api}, or the token from {reader.token_source} may not see it",
-            "git config autoresearch.hub OWNER/NAME",
-        ) from error
-    if error.status in (403, 451) or _types(error.data) & {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
-        raise AutoresearchError(
-            f"{reader.hub} does not let the token from {reader.token_source} read: {_message(error)}",
-            "use a token that may read the repository and its Discussions (classic: public_repo)",
-        ) from error
-    if 400 <= error.status < 500 and error.status not in (408, 409, 425):
-        raise AutoresearchError(f"{reader.api} refuses the question: {_message(error)}", "git autoresearch doctor") from error
+    return error.status in (502, 504) or bool(told) or holes or "timeout" in message(error).lower()

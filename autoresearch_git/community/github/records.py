@@ -1,0 +1,206 @@
+"""What a hub is and what was published there, from GitHub's answers. Titles and bodies are kept as they are, to be compared
+with what we would write: whoever shows them makes them safe first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoresearch_git.community.github.answers import UnreadableError
+from autoresearch_git.plaintext import one_line
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Category:
+    """Where a Discussion may be opened."""
+
+    id: str
+    name: str
+    slug: str
+    answerable: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository as somebody finds it who is about to publish there. `permission` is GitHub's word, '' for none;
+    `default_branch` and `head` are '' where it has no commits. `scopes` is None for a token that has none to tell."""
+
+    viewer: str
+    viewer_id: str
+    id: str
+    name: str
+    url: str
+    private: bool
+    archived: bool
+    discussions: bool
+    forkable: bool
+    permission: str
+    default_branch: str
+    head: str
+    parent: str
+    categories: tuple[Category, ...]
+    assignable: tuple[Category, ...]  # those that the viewer may open a Discussion in
+    label: str  # the id of the label `autoresearch`
+    fork: str  # the viewer's own
+    scopes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    id: str
+    number: int
+    url: str
+    title: str
+    body: str
+    state: str  # OPEN, CLOSED or MERGED
+    draft: bool
+    head: str
+    base: str
+    labels: tuple[str, ...]
+    author: str
+
+
+@dataclass(frozen=True)
+class Discussion:
+    id: str
+    number: int
+    url: str
+    title: str
+    body: str
+    closed: bool
+    category: str  # its slug
+    labels: tuple[str, ...]
+
+
+# -- from answers -------------------------------------------------------------------------------------------------------
+
+
+def within(answer: object, *path: str) -> Node:
+    """The object at a path in an answer. Raises UnreadableError where there is none."""
+    found = answer
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise UnreadableError(f"no {path[-1] if path else 'object'} in the answer")
+    return found
+
+
+def objects(found: object) -> list[Node]:
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def text(node: Node, name: str) -> str:
+    if not isinstance(node.get(name), str):
+        raise UnreadableError(f"no {name} in the answer")
+    return str(node[name])
+
+
+def line(node: Node, name: str) -> str:
+    return one_line(text(node, name))
+
+
+def commit(node: Node, name: str) -> str:
+    sha = text(node, name)
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", sha):
+        raise UnreadableError(f"no commit in {name} of the answer")
+    return sha
+
+
+def link(node: Node, name: str) -> str:
+    """A URL that may stand in a post: nothing in it ends a link or a line."""
+    url = text(node, name)
+    if not re.fullmatch(r"https?://[^\s<>()\"'`\\]+", url) or not url.isprintable():
+        raise UnreadableError(f"no URL in {name} of the answer")
+    return url
+
+
+def full_name(node: Node, name: str) -> str:
+    """owner/name, which becomes part of URLs."""
+    found = text(node, name)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", found, re.ASCII):
+        raise UnreadableError(f"no owner/name in {name} of the answer")
+    return found
+
+
+def flag(node: Node, name: str) -> bool:
+    if not isinstance(node.get(name), bool):
+        raise UnreadableError(f"no {name} in the answer")
+    return bool(node[name])
+
+
+def number(node: Node) -> int:
+    if type(node.get("number")) is not int:
+        raise UnreadableError("no number in the answer")
+    return int(node["number"])
+
+
+def _categories(repository: Node, name: str) -> tuple[Category, ...]:
+    nodes = objects(within(repository, name).get("nodes"))
+    return tuple(Category(text(n, "id"), line(n, "name"), line(n, "slug"), flag(n, "isAnswerable")) for n in nodes)
+
+
+def target(data: Node, scopes: str | None) -> Target:
+    viewer, repository = within(data, "viewer"), within(data, "repository")
+    branch, parent = repository.get("defaultBranchRef"), repository.get("parent")
+    forks = objects(within(repository, "forks").get("nodes"))
+    login = text(viewer, "login")
+    return Target(
+        viewer=line(viewer, "login"),
+        viewer_id=text(viewer, "id"),
+        id=text(repository, "id"),
+        name=full_name(repository, "nameWithOwner"),
+        url=link(repository, "url"),
+        private=flag(repository, "isPrivate"),
+        archived=flag(repository, "isArchived"),
+        discussions=flag(repository, "hasDiscussionsEnabled"),
+        forkable=flag(repository, "forkingAllowed"),
+        permission=one_line(str(repository.get("viewerPermission") or "")),
+        default_branch=line(branch, "name") if isinstance(branch, dict) else "",
+        head=commit(within(branch, "target"), "oid") if isinstance(branch, dict) else "",
+        parent=full_name(parent, "nameWithOwner") if isinstance(parent, dict) else "",
+        categories=_categories(repository, "discussionCategories"),
+        assignable=_categories(repository, "assignable"),
+        label=text(repository["label"], "id") if isinstance(repository.get("label"), dict) else "",
+        fork=next((full_name(fork, "nameWithOwner") for fork in forks if within(fork, "owner").get("login") == login), ""),
+        scopes=None if scopes is None else tuple(word for word in re.split(r"[,\s]+", one_line(scopes)) if word),
+    )
+
+
+def pull_request(node: Node) -> PullRequest:
+    """As REST gives it."""
+    state = "MERGED" if node.get("merged_at") else text(node, "state").upper()
+    if state not in ("OPEN", "CLOSED", "MERGED"):
+        raise UnreadableError("no state in the answer")
+    author = node.get("user")
+    return PullRequest(
+        id=text(node, "node_id"),
+        number=number(node),
+        url=link(node, "html_url"),
+        title=text(node, "title"),
+        body=text(node, "body") if node.get("body") is not None else "",
+        state=state,
+        draft=node.get("draft") is True,
+        head=commit(within(node, "head"), "sha"),
+        base=text(within(node, "base"), "ref"),
+        labels=tuple(line(label, "name") for label in objects(node.get("labels"))),
+        author=line(author, "login") if isinstance(author, dict) else "",
+    )
+
+
+def discussion(node: Node) -> Discussion:
+    """As GraphQL gives it."""
+    return Discussion(
+        id=text(node, "id"),
+        number=number(node),
+        url=link(node, "url"),
+        title=text(node, "title"),
+        body=text(node, "body"),
+        closed=flag(node, "closed"),
+        category=line(within(node, "category"), "slug"),
+        labels=tuple(line(label, "name") for label in objects(within(node, "labels").get("nodes"))),
+    )
