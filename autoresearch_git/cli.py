@@ -31,6 +31,8 @@ COMMANDS = {
     },
     "Community": {
         "findings": "what others found, ranked where it may be compared",
+        "publish": "a session's commits as a pull request, its paper as a Discussion",
+        "paper": "what a session found, as text; or a paper held against the commits",
     },
     "Look": {
         "status": "sessions, and what is running now",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from autoresearch_git.community.inspiration import Inspiration, inspire
 from autoresearch_git.community.library import Library, open_library
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Figure, Metric, Session
+from autoresearch_git.experiment import Experiment, Figure, Metric, Session
 from autoresearch_git.lab import machine
 from autoresearch_git.lab.harness import LOCK_FILES, read_harness
 from autoresearch_git.ledger import notebook
@@ -159,6 +159,20 @@ def inspire_here(
     except SyntaxError:
         found = {}
     return inspire(library, place, found, failed)
+
+
+def claimed(repository: Repository, experiments: Iterable[Experiment]) -> dict[str, float | None]:
+    """What the findings that inspired experiments told of them, as far as the library still holds them."""
+    wanted = {e.inspired_by for e in experiments if e.inspired_by}
+    if not wanted or not library_path(repository).exists():
+        return {}
+    found: dict[str, float | None] = {}
+    with read_library(repository) as library:
+        for name in wanted:
+            key, _, sha = name.rpartition(" ")
+            claims = (claim for finding in library.named(key) for claim in finding.claims if sha and claim.sha.startswith(sha))
+            found[name] = next((claim.delta for claim in claims), None)
+    return found
 
 
 def no_hub() -> AutoresearchError:

@@ -11,10 +11,12 @@ from autoresearch_git.commands import community
 from autoresearch_git.community.hubs import Hub, publication_hub
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.lab.process import holds_secret
+from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.session import folder_of
 from autoresearch_git.noise import measured_noise
+from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import paper as papers
 from autoresearch_git.publishing.paper import Paper, Place
 from autoresearch_git.repository import Repository
@@ -30,13 +32,44 @@ def gather(repository: Repository, book: Notebook) -> Paper:
     return papers.gather(repository, book, community.claimed(repository, book.experiments), notes)
 
 
-def result_files(book: Notebook, title: str) -> dict[str, str | bytes]:
-    """What the result commit holds: the table of everything that was tried, and the picture."""
-    from autoresearch_git.publishing.charts import Chart, picture  # only who draws needs matplotlib
+def keep_notes(repository: Repository, name: str, file: Path) -> None:
+    """Keep the user's notes with the session, for this paper and the next."""
+    text = defuse(file.read_text(encoding="utf-8"))
+    place = folder_of(repository, name) / NOTES
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, encoding="utf-8")
+
+
+def folder(repository: Repository, book: Notebook) -> Path:
+    return folder_of(repository, book.session.name)
+
+
+def picture(book: Notebook, paper: Paper) -> dict[str, bytes]:
+    """The progress picture, as a file of the result commit."""
+    from autoresearch_git.publishing import charts  # only who draws needs matplotlib
 
     metric, experiments = book.session.metric, book.experiments
-    chart = Chart(title, metric, experiments, measured_noise(experiments).floor)
-    return {"results.tsv": results_tsv.render(metric, experiments), PICTURE: picture(chart)}
+    chart = charts.Chart(paper.title, metric, experiments, measured_noise(experiments).floor)
+    return {PICTURE: charts.picture(chart)}
+
+
+def refuse_secrets(repository: Repository, paper: Paper) -> None:
+    """Raises AutoresearchError where a commit's message, which cannot be taken back once it is pushed, looks as if it held a
+    token: a traceback may."""
+    commits = [e.commit for e in paper.results.experiments]
+    for commit, message in repository.messages_of(commits).items():
+        if holds_secret(message.text):
+            raise AutoresearchError(f"the message of {commit[:7]} looks as if it held a token, so nothing is published",
+                                    f"git show --no-patch {commit[:7]}, and revoke the token if it is one")  # fmt: skip
+    if holds_secret(paper.notes):
+        raise AutoresearchError("the notes look as if they held a token, so nothing is published", "take it out, then --notes FILE")
+
+
+def below_base(repository: Repository, book: Notebook, head: str) -> list[str]:
+    """Subjects of the commits that the base stands on and the target's branch does not have; empty where that cannot be told."""
+    if not repository.resolve(head):
+        return []
+    return [one_line(commit.subject, 60) for commit in repository.commits_between(head, book.session.base)]
 
 
 def templates(repository: Repository, settings: Settings) -> Path | None:
@@ -63,6 +96,13 @@ def remembered(repository: Repository, name: str) -> Place | None:
         return Place(**fields)
     except (OSError, ValueError, TypeError):
         return None
+
+
+def published_as(repository: Repository, book: Notebook) -> str:
+    """The tag that the session was published under before; empty where that is its own."""
+    before = remembered(repository, book.session.name)
+    tag = before.branch.rpartition("/")[2] if before else ""
+    return "" if tag == book.session.tag else tag
 
 
 def remember(repository: Repository, name: str, place: Place) -> None:

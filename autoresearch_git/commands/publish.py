@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from autoresearch_git import tokens
 from autoresearch_git.commands import publication
+from autoresearch_git.community.github import Writer
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.lab.process import holds_secret
 from autoresearch_git.ledger import notebook, result
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.ledger.session import choose_session, folder_of
-from autoresearch_git.plaintext import one_line
+from autoresearch_git.ledger.session import choose_session
+from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages
-from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.plan import Plan, Wishes, look
+from autoresearch_git.publishing.publish import Published, Publisher
 from autoresearch_git.repository import Remote, Repository, open_repository
 
-if TYPE_CHECKING:
-    from autoresearch_git.publishing.plan import Plan, Wishes
-    from autoresearch_git.publishing.publish import Published, Publisher
-
 PATIENCE = 90.0  # seconds that a publication waits for a rate limit
+SHOWN_LINES = 60  # of each body in the preview; all of it is in the files that it names
 
 
 @click.command("publish", epilog="Example:  git autoresearch publish --dry-run")
@@ -62,21 +59,170 @@ def command(
     settings = load_settings(repository)
     book = notebook.read(repository, notebook.NAMESPACE + choose_session(repository, session))
     hub = publication_hub(repository, settings, to)
-    draft = Draft(repository, settings, hub, book, notes, output)
+    if notes:
+        publication.keep_notes(repository, book.session.name, notes)
+    draft = _draft(repository, settings, book)
     if dry_run:
-        draft.show(as_json)
+        place = publication.known_place(repository, settings, book, hub, draft.head)
+        _show(draft, pages.render(draft.paper, place, draft.templates), output, as_json)
         return
+    result.check(repository, book.session.name, mine)
+    wishes = Wishes(tag or publication.published_as(repository, book), fork, discards, settings.category)
+    publisher = _publisher(draft, hub, wishes)
+    _preview(draft, publisher, unpublish, output)
+    _confirm("close both" if unpublish else "publish this", yes)
     if not unpublish:
-        result.check(repository, book.session.name, mine)
-        draft.refuse_secrets()
-    wishes = _wishes(repository, settings, book, tag, fork, discards)
-    plan, publisher = _look(draft, wishes)
+        publisher.book = result.publish_result(repository, book.session.name, lambda _: draft.picture, mine)
+    published = _carry_out(publisher, unpublish)
+    publication.remember(repository, book.session.name, published.place)
+    _tell(published, as_json)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """What would be published, from the notebook alone. `head` is the commit that the branch would end in."""
+
+    repository: Repository
+    settings: Settings
+    book: Notebook
+    paper: Paper
+    picture: dict[str, bytes]
+    head: str
+    templates: Path | None
+
+
+def _draft(repository: Repository, settings: Settings, book: Notebook) -> Draft:
+    paper = publication.gather(repository, book)
+    publication.refuse_secrets(repository, paper)
+    picture = {} if result.is_published(repository, book) else publication.picture(book, paper)
+    head = result.result_commit(repository, book, picture) if picture else book.result
+    return Draft(repository, settings, book, paper, picture, head, publication.templates(repository, settings))
+
+
+def _show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
+    """Everything, to stdout and to files; nobody was asked anything."""
+    files = _write(draft, told, output) if output else []
+    if as_json:
+        click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
+        return
+    click.echo(f"title: {told.title}")
+    for name, body in (("pull request", told.pull), ("Discussion", told.paper)):
+        click.echo(f"\n======== {name} ========\n\n{defuse(body, len(body)) if sys.stdout.isatty() else body}")
+    for file in files:
+        click.echo(f"wrote {file}", err=True)
+
+
+def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
+    contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+# -- with GitHub ----------------------------------------------------------------------------------------------------------
+
+
+def _publisher(draft: Draft, hub: Hub, wishes: Wishes) -> Publisher:
+    """Asks GitHub what is there, and is ready to publish. Raises AutoresearchError for what stands in the way."""
+    if not hub.trusted:
+        raise AutoresearchError(f"no token is sent to {hub.host}, so nothing can be published to {hub.name}",
+                                f"git config --add autoresearch.hub {hub.url}, if you know it")  # fmt: skip
+    token = token_for(draft.repository, hub)
+    if token is None:
+        raise AutoresearchError(f"publishing to {hub.name} needs a token for {hub.host}", tokens.how_to_log_in(hub.host))
+    timeout = draft.settings.api_timeout
+    writer = Writer(hub.api, hub.owner_name, hub.name, token.value, token.source, _say, PATIENCE, timeout)
+
+    def remote(of: Hub) -> Remote:
+        return Remote(of.url, token.value)
+
+    plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
+    return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, _say)
+
+
+def _say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _preview(draft: Draft, publisher: Publisher, unpublish: bool, output: Path | None) -> None:
+    """What would be done, to stderr, with both bodies; whole in the files that it names."""
+    plan = publisher.plan
     if unpublish:
-        _refuse_unpublished(plan, book)
-    else:
-        draft.preview(plan)
-    if not yes:
-        _confirm("close both" if unpublish else "publish this")
-    if not unpublish:
-        publisher.book = result.publish_result(repository, book.session.name, draft.files, mine)
-    _carry_out(publisher, unpublish, as_json)
+        if not plan.pull and not plan.discussion:
+            raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
+                                    "git autoresearch publish")  # fmt: skip
+        for url in filter(None, (plan.place.pull, plan.place.discussion)):
+            _say(f"close      {url}")
+        return
+    told = publisher.pages()
+    files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
+    for line in _plan_lines(draft, plan, told.title):
+        _say(line)
+    for name, body, file in (("pull request", told.pull, files[0]), ("Discussion", told.paper, files[1])):
+        if name == "Discussion" and plan.whole:
+            continue
+        lines = defuse(body, len(body)).strip().splitlines()
+        shown = "\n".join(f"  | {line}" for line in lines[:SHOWN_LINES])
+        rest = f"\n  … {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
+        click.echo(f"\n{name}, whole in {file}:\n\n{shown}{rest}", err=True)
+    click.echo("", err=True)
+
+
+def _plan_lines(draft: Draft, plan: Plan, title: str) -> list[str]:
+    book, place, target = draft.book, plan.place, plan.target
+    seen = f"those who may read {target.name}" if target.private else "everybody"
+    below = publication.below_base(draft.repository, book, target.head)
+    kept = len(draft.paper.results.kept)
+    where = plan.home.name if plan.home else f"{place.repository}, a fork that is made first"
+    lines = [
+        f"publish    session {book.session.name} to {target.name} ({plan.hub.source}), for {seen} to see",
+        f"title      {title}",
+        f"push       {place.branch} to {where}: the baseline, {kept} kept, the results",
+    ]
+    if below:
+        lines.append(f"           and {len(below)} commits below the baseline that {target.name} does not have: {below[-1]}, …")
+    if place.notebook:
+        lines.append(f"           {place.notebook}: {len(book.experiments)} experiments, with everything that was discarded")
+    draftless = "" if plan.pull else ", a draft"
+    lines.append(f"pull       {'update ' + place.pull if plan.pull else 'new, into ' + target.default_branch}{draftless}")
+    if not plan.whole:
+        new = f"new, in {plan.categories[0].name}" if plan.categories else ""
+        lines.append(f"paper      {'update ' + place.discussion if plan.discussion else new}")
+    return [*lines, *(f"note       {note}" for note in plan.notes)]
+
+
+def _confirm(what: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise AutoresearchError("nobody is there to be asked", "look at it with --dry-run, then add --yes")
+    if not click.confirm(f"{what}?", default=False, err=True):
+        raise AutoresearchError("nothing was published", "git autoresearch publish, when you are ready")
+
+
+def _carry_out(publisher: Publisher, unpublish: bool) -> Published:
+    try:
+        return publisher.withdraw() if unpublish else publisher.publish()
+    except (AutoresearchError, KeyboardInterrupt):
+        for line in publisher.done:
+            _say(f"done so far: {line}")
+        if not unpublish:
+            _say("run the same command again to go on: it looks at what is there, and does nothing twice")
+        raise
+
+
+def _tell(published: Published, as_json: bool) -> None:
+    place: Place = published.place
+    if as_json:
+        named = {"pull_request": place.pull, "discussion": place.discussion, "repository": place.repository,
+                 "branch": place.branch, "notebook": place.notebook, "commit": place.head}  # fmt: skip
+        click.echo(json.dumps({**{k: v or None for k, v in named.items()}, "done": published.done, "notes": published.notes}))
+        return
+    for line in published.done or ("everything is in place; nothing was changed",):
+        _say(line)
+    for note in published.notes:
+        _say(f"note: {note}")
+    for url in filter(None, (place.pull, place.discussion)):
+        click.echo(url)

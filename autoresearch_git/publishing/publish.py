@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from autoresearch_git.community.github import Discussion, LostAnswerError, PullRequest, RefusedError, Writer
-from autoresearch_git.community.github.writer import LABEL
+from autoresearch_git.community.github import LABEL, Discussion, LostAnswerError, PullRequest, RefusedError, Writer
 from autoresearch_git.community.hubs import Hub, fork_of
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
@@ -43,7 +42,7 @@ class Published:
 
 @dataclass
 class Publisher:
-    """Carries out one plan. `done` grows as things are done; read it also after an error. `remote` makes a repository's address
+    """Carries out one plan. `head` is the commit that the branch ends in, or will when it is published. `done` grows as things are done; read it also after an error. `remote` makes a repository's address
     for git, with the secret that goes with it."""
 
     repository: Repository
@@ -52,6 +51,7 @@ class Publisher:
     paper: Paper
     book: Notebook
     remote: RemoteOf
+    head: str
     templates: Path | None = None
     tell: Callable[[str], None] = lambda text: None
     done: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Publisher:
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        self.place = dataclasses.replace(self.plan.place, head=self.book.branch_tip)
+        self.place = dataclasses.replace(self.plan.place, head=self.head)
         self.pull, self.discussion = self.plan.pull, self.plan.discussion
         self.categories = list(self.plan.categories)
         self.notes += self.plan.notes
@@ -107,7 +107,7 @@ class Publisher:
         until = time.monotonic() + FORK_SECONDS
         while True:  # it is made in the background
             try:
-                self.repository.remote_refs(self.remote(home), ["HEAD"], GIT_SECONDS)
+                self.repository.remote_refs(self.remote(home), [self.plan.branch], GIT_SECONDS)
                 break
             except AutoresearchError:
                 if time.monotonic() > until:
@@ -118,7 +118,7 @@ class Publisher:
 
     def _push(self, home: Hub) -> None:
         """The branch, then the notebook, each from where it stands there."""
-        remote, tip = self.remote(home), self.book.branch_tip
+        remote, tip = self.remote(home), self.head
         commits = len(self.paper.results.kept) + 2
         self._move(home, self.plan.branch, tip, f"pushed {self.place.branch}, {commits} commits, to {home.name}")
         if not self.place.notebook:
@@ -136,9 +136,7 @@ class Publisher:
         self.tell(f"pushing {ref} to {home.name}")
         try:
             self.repository.push(self.remote(home), sha, ref, before, PUSH_SECONDS)
-        except PushRefusedError:
-            raise
-        except AutoresearchError:  # it may have arrived all the same
+        except AutoresearchError:  # it may have arrived all the same: git itself sends a push twice where an answer is lost
             if self.repository.remote_refs(self.remote(home), [ref], GIT_SECONDS).get(ref) != sha:
                 raise
         self.done.append(done)
@@ -147,9 +145,9 @@ class Publisher:
         """The pull request must hold exactly the branch's commits, in order. Raises AutoresearchError where it does not."""
         assert self.pull
         chain = [self.paper.results.baseline, *(row.experiment for row in self.paper.results.kept)]
-        own = [*(experiment.commit for experiment in chain), self.book.branch_tip]
+        own = [*(experiment.commit for experiment in chain), self.head]
         known = self.repository.resolve(self.plan.target.head)
-        branch = [c.sha for c in self.repository.commits_between(known, self.book.branch_tip)] if known else []
+        branch = [c.sha for c in self.repository.commits_between(known, self.head)] if known else []
         for pause in (*LOOKS, None):  # GitHub follows a push after an instant
             there = list(self.writer.commits_of(self.pull.number))
             if there[-len(own) :] == own and (not known or sorted(there) == sorted(branch)):
@@ -189,7 +187,7 @@ class Publisher:
         self.place = dataclasses.replace(self.place, pull=self.pull.url, ordinary=not self.pull.draft)
 
     def _create_pull(self, draft: bool) -> None:
-        wanted, base = self._pages(), self.plan.target.default_branch
+        wanted, base = self.pages(), self.plan.target.default_branch
         self._on_pull(
             lambda: self.writer.create_pull(wanted.title, wanted.pull, self._head, base, draft), lambda p: p.state == "OPEN", "opened"
         )
@@ -205,7 +203,7 @@ class Publisher:
         while self.discussion is None and self.categories:
             category = self.categories[0]
             self.tell(f"posting the paper in {self.plan.target.name}, {category.name}")
-            wanted, target = self._pages(), self.plan.target
+            wanted, target = self.pages(), self.plan.target
             try:
                 self._on_discussion(
                     lambda: self.writer.create_discussion(target.id, category.id, wanted.title, wanted.paper), lambda d: True, "posted"
@@ -218,7 +216,7 @@ class Publisher:
 
     def _bring_up_to_date(self) -> None:
         """Edit what does not say what it should, with the links that are known by now."""
-        wanted, pull, discussion = self._pages(), self.pull, self.discussion
+        wanted, pull, discussion = self.pages(), self.pull, self.discussion
         if discussion and not _says(discussion, wanted.title, wanted.paper):
             self._on_discussion(
                 lambda: self.writer.edit_discussion(discussion.id, wanted.title, wanted.paper),
@@ -246,7 +244,7 @@ LABEL_COLOUR, LABEL_MEANING)
 
     # -- writing once -----------------------------------------------------------------------------------------------
 
-    def _pages(self) -> Pages:
+    def pages(self) -> Pages:
         return pages.render(self.paper, self.place, self.templates, whole=self.discussion is None and not self.categories)
 
     def _on_pull(self, write: Callable[[], PullRequest], holds: Callable[[PullRequest], bool], done: str) -> None:
