@@ -130,7 +130,7 @@ def test_labels_cover_neither_each_other_nor_a_dot_nor_the_frame(empty: World, n
     for mark in MARKS:
         for x, y in drawn(root, mark):
             assert not any(overlap(box, (x - 1.5, y - 1.5, x + 1.5, y + 1.5)) for box in boxes.values()), mark
-    (frame,) = [group for group in root.iter(f"{SVG}g") if group.get("id") == "patch_2"]
+    (frame,) = [group for group in root.iter(f"{SVG}g") if group.get("id") == "frame"]
     left, top, right, bottom = box_of(next(iter(frame.iter(f"{SVG}path"))).get("d", ""))
     assert all(left <= a and top <= b and c <= right and d <= bottom for a, b, c, d in boxes.values())
 

@@ -144,6 +144,7 @@ class _Sheet:
 
     def scales(self) -> None:
         axes = self.axes
+        axes.patch.set_gid("frame")
         axes.set(xlim=(self.first, self.last), ylim=(0, 1))
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
