@@ -199,7 +199,7 @@ def test_higher_is_higher_where_that_is_better(empty: World) -> None:
 )  # fmt: skip
 def test_any_table_can_be_drawn(empty: World, rows: list[tuple[str, str, str]], said: str) -> None:
     with_table(empty, table(rows))
-    root = svg(empty, env={"PYTHONWARNINGS": "error"})
+    root = svg(empty, env={"PYTHONWARNINGS": "error::UserWarning"})
     assert said in texts(root)
     marks = [xy for name in MARKS for xy in drawn(root, name)]
     assert len(marks) == len(rows)
@@ -211,7 +211,7 @@ def test_strangers_words_are_drawn_as_they_stand(empty: World) -> None:
     words = [r"lr $\frac{1}{0}$ and a_b^c", '<b>&amp; "x" --> ]]>', "增加 batch 到 2^19 🎉", "学习率", "plain \x1b[31mred\x1b[0m"]
     rows = [("1.0", "keep", "baseline"), *((f"{0.9 - n / 10:.1f}", "keep", text) for n, text in enumerate(words))]
     with_table(empty, table(rows))
-    ran = empty.run("plot", "main", "--output", "p.svg", env={"PYTHONWARNINGS": "error"})
+    ran = empty.run("plot", "main", "--output", "p.svg", env={"PYTHONWARNINGS": "error::UserWarning"})
     assert (ran.code, ran.err) == (0, "")
     said = texts(ET.parse(empty.root / "p.svg").getroot())
     assert {words[0], words[1], "batch 2^19", "experiment 4", "plain red"} <= set(said)

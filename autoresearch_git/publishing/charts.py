@@ -44,6 +44,7 @@ _PAPER, _INK, _FAINT = "#ffffff", "#24292f", "#6e7781"
 _KEPT, _CRASH, _DISCARD, _BAND, _GRID = "#0072b2", "#d55e00", "#b9c0c8", "#dcebf5", "#eef0f2"
 _STEPS = 16  # between a colour and the paper, for smooth edges
 _LABEL, _SMALL, _LARGE = 7.2, 8.0, 11.5  # points
+_BEHIND = 3.0  # points free behind a label, so that two in a row do not read as one
 
 
 def picture(chart: Chart, kind: str = "png") -> bytes:
@@ -251,7 +252,7 @@ class _Sheet:
                 (x0, y0), (x1, y1) = placed.leader
                 self.figure.add_artist(Line2D((x0 / WIDTH, x1 / WIDTH), (y0 / HEIGHT, y1 / HEIGHT), color=_FAINT, linewidth=0.6))
             self.figure.add_artist(Rectangle((x, y), (box.right - box.left) / WIDTH, (box.top - box.bottom) / HEIGHT,
-                                             facecolor=_PAPER, alpha=0.7, linewidth=0, transform=self.figure.transFigure,
+                                             fill=False, linewidth=0, transform=self.figure.transFigure,
                                              gid=f"label-{placed.label.key}"))  # fmt: skip
             self.figure.text(x, y + _LABEL * 0.25 / HEIGHT, placed.label.text, fontsize=_LABEL, color=_INK, va="baseline")
 
@@ -262,8 +263,9 @@ class _Sheet:
         best = [self.place_of(dot) for dot in shown.best]
         line = [corner for a, b in itertools.pairwise(best) for corner in (a, (b[0], a[1]))]
         line += [best[-1], (self.frame.right, best[-1][1])] if best else []
+        level = self.place_of(shown.baseline)[1] if shown.baseline else -math.inf
         side = -1 if shown.metric.direction == "min" else 1
-        plane = Plane(self.frame.grown(-2), sorted(dots), sorted(map(self.place_of, kept)), line, self.size / 2, side)
+        plane = Plane(self.frame.grown(-2), sorted(dots), sorted(map(self.place_of, kept)), line, level, self.size / 2, side)
         largest = sorted((dot for dot in kept if gains[dot.number] > 0), key=lambda dot: -gains[dot.number])[:_MOST_LABELS]
         sure = {dot.number for dot in (*largest[:_SURE], *kept[-1:])}
         wanted = sorted(dict.fromkeys([*largest, *kept[-1:]]), key=lambda dot: (dot.number not in sure, -gains[dot.number]))
@@ -275,6 +277,6 @@ class _Sheet:
         tries = [(length, anywhere) for anywhere in ((False, True) if sure else (False,)) for length in _LENGTHS]
         for length, anywhere in tries:
             text = self.pen.drawable(short(dot.description, length)) or f"experiment {dot.number}"
-            label = Label(dot.number, text, self.place_of(dot), self.pen.width(text, _LABEL), _LABEL * 1.2)
+            label = Label(dot.number, text, self.place_of(dot), self.pen.width(text, _LABEL) + _BEHIND, _LABEL * 1.2)
             if plane.place(label, anywhere) or plane.make_room(label):
                 return

@@ -84,13 +84,14 @@ class Placed:
 
 @dataclass
 class Plane:
-    """What is drawn already. `dots` and `kept` are sorted; `line` is the running best as a polyline from left to right; `side`
-    is +1 where better is up."""
+    """What is drawn already. `dots` and `kept` are sorted; `line` is the running best as a polyline from left to right,
+    `level` the height of the baseline; `side` is +1 where better is up."""
 
     frame: Box
     dots: Sequence[Point]
     kept: Sequence[Point]
     line: Sequence[Point]
+    level: float
     radius: float
     side: int
     placed: list[Placed] = field(default_factory=list)
@@ -154,7 +155,7 @@ class Plane:
         wide = box.grown(_GAP)
         if any(wide.overlaps(p.box) or (p.leader and wide.meets(*p.leader)) for p in self.placed):
             return False
-        if self._on_line(wide):
+        if self._on_line(wide) or wide.bottom < self.level < wide.top:
             return False
         around = box.grown(_GAP + self.radius)
         return not any(around.holds(dot) for dot in _between(dots, around.left, around.right))
