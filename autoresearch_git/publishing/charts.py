@@ -1,7 +1,7 @@
 """The progress picture of a session, as PNG or SVG: the only importer of matplotlib, so import this only where it is drawn.
 
 It is 1400 pixels wide and meant to be read at 700. The same chart gives the same bytes: nothing of the reader's matplotlib
-settings, of the time or of the display comes in, and nothing global is changed.
+settings, of the time or of the display comes in, and those settings are as they were afterwards.
 """
 
 from __future__ import annotations
