@@ -38,6 +38,7 @@ COMMANDS = {
         "status": "sessions, and what is running now",
         "log": "every experiment of a session",
         "show": "one experiment: result, diff, end of its log",
+        "plot": "the progress of a session as a picture",
     },
     "Set up": {
         "init": "write the research files into another repository",
