@@ -49,7 +49,7 @@ def picture(book: Notebook, paper: Paper) -> dict[str, bytes]:
     from autoresearch_git.publishing import charts  # only who draws needs matplotlib
 
     metric, experiments = book.session.metric, book.experiments
-    chart = charts.Chart(paper.title, metric, experiments, measured_noise(experiments).floor)
+    chart = charts.Chart(paper.session.branch.removeprefix("refs/heads/"), metric, experiments, measured_noise(experiments).floor)
     return {PICTURE: charts.picture(chart)}
 
 
