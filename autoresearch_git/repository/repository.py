@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.repository import pushing
 from autoresearch_git.repository.calls import NO_PROMPTS, Calls, discover, forget_repository_variables
 from autoresearch_git.repository.processes import GitFailed
 from autoresearch_git.repository.reading import Reading
+from autoresearch_git.repository.remotes import Remote
 from autoresearch_git.repository.worktree import Worktree
 
 CREDENTIAL_SECONDS = 10.0
@@ -151,6 +153,23 @@ class Repository(Reading):
             self._calls.run("gc", "--auto", "--quiet", settings=["gc.autoDetach=false", *never])
         except GitFailed:
             return
+
+    # -- the network --------------------------------------------------------------------------------------------
+
+    def remote_refs(self, remote: Remote, names: Sequence[str], seconds: float) -> dict[str, str]:
+        """Full name → sha of those of the refs that exist where a push to the remote would go.
+
+        Raises AutoresearchError where the remote cannot be reached, or takes more than `seconds`.
+        """
+        return pushing.remote_refs(self._calls, remote, names, seconds)
+
+    def push(self, remote: Remote, commit: str, ref: str, expected: str, seconds: float) -> None:
+        """Move `ref` at the remote from `expected` (empty: it must not exist yet) to `commit`, both full shas.
+
+        Nothing happens where it stands there already. Raises PushRefusedError where the remote does not let it move, else
+        AutoresearchError where it cannot be reached or takes more than `seconds`; then it may have moved all the same.
+        """
+        pushing.push(self._calls, remote, commit, ref, expected, seconds)
 
     # -- linked worktrees ---------------------------------------------------------------------------------------
 
