@@ -38,7 +38,8 @@ _HINTS = (
     (r"dubious ownership", "git config --global --add safe.directory <that repository>"),
     (r"No space left", "free some disk space, then run the same command again: nothing was lost"),
     (r"shallow", "ask for a hub with its whole history, or run git fetch --unshallow there"),
-    (r"resolve host|connect|[Cc]onnection|timed out|hung up|early EOF|RPC failed|too slow|SSL|certificate|unable to access|error: [45]\d\d",
+    (r"resolve host|connect|[Cc]onnection|timed out|hung up|early EOF|RPC failed|too slow|SSL|certificate|unable to access"
+     r"|error: [45]\d\d",
      "check the network, then run the command again"),
 )  # fmt: skip
 
