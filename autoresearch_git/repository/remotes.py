@@ -1,4 +1,4 @@
-"""Where strangers' objects come from: an address, a secret that goes with it, and what is told when it fails."""
+"""Where objects come from and go to: an address, a secret that goes with it, and what is told when it fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ANSWERS = 16  # times that the helper can answer in one git call
 
 _HINTS = (
     (r"could not read Username|could not read Password|Authentication failed|error: 40[13]|invalid credentials",
-     "the repository may be private: set GH_TOKEN, or run gh auth login"),
+     "set GH_TOKEN, or run gh auth login: the repository may be private, and a push always takes a token"),
     (r"[Rr]epository .*not found|does not appear to be a git repository|error: 404|does not exist|No such file",
      "check the address: git config autoresearch.hub"),
     (r"Host key verification failed", "connect once by hand, so that ssh knows the host"),
@@ -46,7 +46,7 @@ _HINTS = (
 
 @dataclass(frozen=True)
 class Remote:
-    """An address that git may fetch from. A user name and password in the URL are taken out of it.
+    """An address that git may fetch from or push to. A user name and password in the URL are taken out of it.
 
     Raises AutoresearchError where it is no https, http, ssh or file address, or path.
     """
