@@ -21,6 +21,7 @@ from autoresearch_git.community import changes
 from autoresearch_git.community.inspiration import MOST_TOKENS, inspire
 from autoresearch_git.community.tokencount import count_tokens
 from autoresearch_git.config import load_settings
+from autoresearch_git.ledger.result import publish_result
 from autoresearch_git.repository import open_repository
 
 DATA = Path(__file__).parent / "data"
@@ -788,6 +789,7 @@ def test_what_failed_on_the_same_hardware_is_not_tried_again(github: GitHub, ins
 def test_a_published_session_is_one_finding_with_every_experiment(github: GitHub, inspired: World, tmp_path: Path) -> None:
     """A notebook pushed to the hub is read as such; the pull request of the same session takes its place."""
     inspired.ok("start", "--tag", "t", "--experiments", "3", "--no-inspiration")
+    publish_result(open_repository(inspired.root), "cpu/t", lambda book: {"progress.png": b"\x89PNG"})
     hub = github.find("ada", "toy")
     assert hub
     hub.import_from(inspired.root / ".git", ["+refs/autoresearch/*:refs/autoresearch/*", "+refs/heads/exp/*:refs/heads/exp/*"])

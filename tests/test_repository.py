@@ -84,3 +84,71 @@ def _cmdline(path: Path) -> bytes:
 def test_a_host_cannot_add_lines_to_the_question(empty: World, tmp_path: Path, host: str) -> None:
     helper(empty, tmp_path, f"echo username=ada; echo password={SECRET}")
     assert open_repository(empty.root).credential("https", host) is None
+
+
+# -- reading and making commits ---------------------------------------------------------------------------------
+
+
+def test_patches_of_many_pairs_cost_two_processes(empty: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal pairs, pairs that do not differ, a patch that looks like a header, one that is cut: each stands at its place."""
+    one = empty.commit({"train.py": "a = 1\n", "sub/x.py": "x = 1\n", "[a].py": "b = 1\n"})
+    sham = f"{'0' * 40} {'1' * 40}"
+    two = empty.commit({"train.py": f"a = 2\n{sham}\n", "sub/x.py": "x = 2\n", "a.py": "c = 1\n"}, "two")
+    other = empty.commit({"sub/x.py": "x = 3\n"}, "beside")
+    long = empty.commit({"train.py": "".join(f"line = {n}\n" for n in range(20_000))}, "long")
+    pairs = [(one, two), (two, other), (one, two), (two, one), (other, long), (one, one), (one, two)]
+    empty.git("config", "diff.noprefix", "true")
+    empty.git("config", "diff.external", "false")
+    empty.git("config", "color.ui", "always")
+    monkeypatch.setenv("GIT_GLOB_PATHSPECS", "1")
+    monkeypatch.chdir(empty.root / "sub")
+    door = open_repository(empty.root / "sub")
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / "trace"))
+    patches = door.patches(pairs, ["train.py", "[a].py"])
+    monkeypatch.delenv("GIT_TRACE2_EVENT")
+    assert (tmp_path / "trace").read_text().count('"event":"start"') == 2
+    forth = f"-a = 1\n+a = 2\n+{sham}\n"
+    assert patches[0].startswith("diff --git a/train.py b/train.py\n")
+    assert patches[0].endswith(f"@@ -1 +1,2 @@\n{forth}")
+    assert patches[3].endswith(f"@@ -1,2 +1 @@\n-a = 2\n-{sham}\n+a = 1\n")
+    assert [patches[n] == patches[0] for n in (1, 2, 5, 6)] == [False, True, False, True]
+    assert (patches[1], patches[5]) == ("", "")
+    assert 60_000 < len(patches[4]) <= 65_536
+    assert patches[4].endswith("\n")
+    assert door.patches([], ["train.py"]) == []
+
+
+def test_commits_between_are_told_with_their_authors_from_the_oldest_on(empty: World) -> None:
+    base = empty.commit({"a": "1\n"})
+    first = empty.commit({"a": "2\n"}, "one\ttab")
+    empty.git("checkout", "-q", "-b", "side", base)
+    empty.git("config", "user.name", "Grace Höpper")
+    side = empty.commit({"b": "1\n"}, "side\n\nits body")
+    empty.git("checkout", "-q", "main")
+    empty.git("merge", "-q", "--no-edit", "side")
+    door = open_repository(empty.root)
+    told = door.commits_between(base, "main")
+    assert set(told[:2]) == {(first, "Ada", "one\ttab"), (side, "Grace Höpper", "side")}
+    assert told[2] == (empty.git("rev-parse", "main"), "Grace Höpper", "Merge branch 'side'")
+    assert door.commits_between("main", base) == []
+
+
+def test_a_commit_of_a_given_time_is_the_same_whenever_and_wherever_it_is_made(
+    empty: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = empty.commit({"run.sh": "true\n"})
+    (empty.root / "link").symlink_to("/etc/passwd")
+    (empty.root / "run.sh").chmod(0o755)
+    empty.git("add", "-A")
+    empty.git("commit", "-qm", "modes")
+    door = open_repository(empty.root)
+    tree = door.tree_with("HEAD", {"link": b"\x89PNG\0\xff", "run.sh": "false\n", "new/é.txt": "é\n"})
+    rows = [row.split() for row in empty.git("ls-tree", "-r", "-z", tree).rstrip("\0").split("\0")]
+    assert {row[3]: row[0] for row in rows} == {"link": "100644", "run.sh": "100755", "new/é.txt": "100644"}
+    assert door.read_file(tree, "link") == b"\x89PNG\0\xff"
+    made = set()
+    for zone in ("Pacific/Auckland", "America/New_York"):
+        monkeypatch.setenv("TZ", zone)
+        made.add(open_repository(empty.root).commit_tree(tree, [base], "results\n", 86_400))
+    (commit,) = made
+    assert empty.git("log", "-1", "--format=%aI %cI", commit) == "1970-01-02T00:00:00+00:00 1970-01-02T00:00:00+00:00"

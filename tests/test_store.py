@@ -27,7 +27,7 @@ from conftest import World, wait_for
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
-from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, Store, fetching, open_repository, open_store
+from autoresearch_git.repository import EMPTY_TREE, FileChange, Remote, Store, fetching, open_repository, open_store, visits
 from autoresearch_git.repository.processes import Scanner
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
@@ -386,7 +386,7 @@ def test_names_that_git_does_not_allow_are_left_out(hub: Hub, store: Store, tmp_
         server.server_close()
     assert listed.refs == {"refs/heads/main": head}
     assert set(listed.skipped) == set(names)
-    assert all(not fetching.valid_name(name) for name in names)
+    assert all(not visits.valid_name(name) for name in names)
 
 
 def test_odd_names_are_told_as_one_line_of_unicode(hub: Hub, store: Store) -> None:
@@ -406,7 +406,7 @@ def test_names_are_judged_as_git_does() -> None:
     for part in parts:
         name = f"refs/{part}"
         git = subprocess.run(["git", "check-ref-format", name], capture_output=True).returncode == 0
-        assert fetching.valid_name(name) == git, name
+        assert visits.valid_name(name) == git, name
 
 
 def test_refs_named_like_options_are_fetched(hub: Hub, store: Store, tmp_path: Path) -> None:

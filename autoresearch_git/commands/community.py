@@ -19,7 +19,7 @@ from autoresearch_git.experiment import Experiment, Figure, Metric, Session
 from autoresearch_git.lab import machine
 from autoresearch_git.lab.harness import LOCK_FILES, read_harness
 from autoresearch_git.ledger import notebook
-from autoresearch_git.ledger.session import folder_of, session_names
+from autoresearch_git.ledger.session import begun_here, session_names
 from autoresearch_git.repository import Repository, open_store
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
 def _data(repository: Repository, platform: str) -> str:
     """The data that the latest session of this machine was measured on, as its harness named it."""
     for name in session_names(repository):
-        if name.startswith(f"{platform}/") and folder_of(repository, name).is_dir():
+        if name.startswith(f"{platform}/") and begun_here(repository, name):
             experiments = notebook.read(repository, notebook.NAMESPACE + name).experiments
             if experiments:
                 return str(experiments[0].measurements[0].figures.get("data", ""))

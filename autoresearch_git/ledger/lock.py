@@ -58,8 +58,11 @@ def _take(file: IO[str]) -> None:
         time.sleep(0.005)
 
 
-def acquire(folder: Path, name: str) -> IO[str]:
-    """Lock a session for this process until the file is closed. Raises AutoresearchError that says who holds it."""
+def acquire(folder: Path, name: str, otherwise: str = "or start another with --tag") -> IO[str]:
+    """Lock a session for this process until the file is closed. Raises AutoresearchError that says who holds it.
+
+    `otherwise` ends its hint, after how to stop that session.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / "lock", "a+", encoding="utf-8")  # noqa: SIM115 — held as long as the session is open
@@ -71,7 +74,7 @@ def acquire(folder: Path, name: str) -> IO[str]:
     except OSError as error:
         file.close()
         raise AutoresearchError(f"session {name} is being worked on by {holder(folder) or 'another process'}",
-                                f"git autoresearch stop {name}, or start another with --tag") from error  # fmt: skip
+                                f"git autoresearch stop {name}, {otherwise}") from error  # fmt: skip
     file.truncate(0)
     me = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
     file.write(json.dumps(dataclasses.asdict(me)))

@@ -2,15 +2,15 @@
 
 The first record opens the session and has no parent. Every later one has the record before it as first parent and the
 experiment's commit as second; its message repeats the experiment's trailers, so that one `git log --first-parent` reads
-everything, however long the session is.
+everything, however long the session is. A publication's record has the result commit as second parent.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Session
@@ -19,17 +19,34 @@ from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
 
 NAMESPACE = "refs/autoresearch/"
+RESULT_FILES = ("results.tsv", "progress.png")  # all that a result commit changes
 
 
 @dataclass(frozen=True)
 class Notebook:
     """What a notebook said when it was read. `tip` is the newest record; `inspiration` names the findings that the session had
-    read when it was last begun or taken up."""
+    read when it was last begun or taken up; `tips` are all commits that the branch has ended in, in order."""
 
     session: Session
     experiments: tuple[Experiment, ...]
     tip: str
     inspiration: tuple[str, ...] = ()
+    tips: tuple[str, ...] = ()
+
+    @property
+    def tried(self) -> int:
+        """Experiments besides the baseline."""
+        return max(0, len(self.experiments) - 1)
+
+    @property
+    def branch_tip(self) -> str:
+        """Where the branch ends: at the result commit, or else at the incumbent; empty before the baseline."""
+        return self.tips[-1] if self.tips else ""
+
+    @property
+    def result(self) -> str:
+        """The result commit that the branch ends in; empty where it ends in an experiment."""
+        return self.branch_tip if self.branch_tip != (self.incumbent.commit if self.incumbent else "") else ""
 
     @property
     def incumbent(self) -> Experiment | None:
@@ -40,6 +57,11 @@ class Notebook:
     def head(self) -> str:
         """The commit that the next experiment is tried on."""
         return self.incumbent.commit if self.incumbent else self.session.base
+
+    def with_experiment(self, recorded: Experiment) -> Notebook:
+        """The notebook after an experiment was recorded."""
+        tips = (*self.tips, recorded.commit) if recorded.status.advances else self.tips
+        return dataclasses.replace(self, experiments=(*self.experiments, recorded), tip=recorded.record, tips=tips)
 
 
 def opening(repository: Repository, session: Session) -> RefChange:
@@ -55,7 +77,7 @@ def append(repository: Repository, book: Notebook, experiment: Experiment, tree:
     record = repository.commit_tree(tree, [book.tip, commit], trailers.record_message(session, experiment))
     changes = [RefChange(session.notebook, record, book.tip)]
     if experiment.status.advances:
-        changes.append(RefChange(session.branch, commit, book.incumbent.commit if book.incumbent else None))
+        changes.append(RefChange(session.branch, commit, book.branch_tip or None))
     return dataclasses.replace(experiment, commit=commit, record=record, parent=book.head), changes
 
 
@@ -65,13 +87,22 @@ def append_inspiration(repository: Repository, book: Notebook, findings: Sequenc
     return RefChange(book.session.notebook, record, book.tip)
 
 
+def append_result(repository: Repository, book: Notebook, commit: str) -> list[RefChange]:
+    """Make the record of a result commit; the returned changes append it and let the branch end there, together."""
+    session = book.session
+    record = repository.commit_tree(f"{commit}^{{tree}}", [book.tip, commit], trailers.publication_message(book.tried))
+    return [RefChange(session.notebook, record, book.tip), RefChange(session.branch, commit, book.branch_tip or None)]
+
+
 def read(repository: Reading, ref: str) -> Notebook:
     """The whole notebook, in one git process. Raises AutoresearchError where the chain is not one of ours."""
     records = repository.messages(ref)
     try:
         session = trailers.read_session(records[0].text)
         read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
-        return Notebook(session, tuple(_experiments(session, records[1:])), records[-1].sha, *read_before[-1:])
+        experiments = tuple(_experiments(session, records[1:]))
+        inspiration = read_before[-1] if read_before else ()
+        return Notebook(session, experiments, records[-1].sha, inspiration, tuple(_tips(records[1:], experiments)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise AutoresearchError(
             f"{ref} is not a notebook that this version reads: {one_line(repr(error))}", f"git log {ref}"
@@ -97,43 +128,79 @@ def _experiments(session: Session, records: list[CommitMessage]) -> list[Experim
     return experiments
 
 
+def _tips(records: list[CommitMessage], experiments: Sequence[Experiment]) -> Iterator[str]:
+    """The commits that the branch has ended in: those that were kept, and the results that were published."""
+    kept = {e.record for e in experiments if e.status.advances}
+    for record in records:
+        published = "Record: publication" in record.text and trailers.parse(record.text)["Record"] == ["publication"]
+        if published or record.sha in kept:
+            yield record.parents[1]
+
+
 def verify(repository: Reading, ref: str) -> list[str]:
     """Walk the chain and say everything that does not hold; an empty list proves it whole.
 
     Checked: every object is there; records follow each other; each carries the experiment it names, with the same
-    trailers and tree, made on the incumbent of its time; only editable files changed; the branch is the kept chain.
+    trailers and tree, made on the incumbent of its time; only editable files changed; results were published on the
+    incumbent and change nothing else; the branch is the kept chain, with the results on top if they are the latest.
     """
     session = read(repository, ref).session
     missing = repository.missing_objects([ref])
     if missing:
         return [missing]
     records = repository.messages(ref)
-    kept = [r for r in records[1:] if "experiment" in trailers.parse(r.text).get("Record", [])]
-    commits = repository.messages_of([*(r.parents[1] for r in kept if len(r.parents) == 2), session.base])
     problems = [f"record {r.sha[:10]} does not follow {before.sha[:10]}"
                 for before, r in itertools.pairwise(records) if r.parents[:1] != (before.sha,)]  # fmt: skip
-    head = session.base
-    changes: list[tuple[str, str]] = []
-    for number, record in enumerate(kept):
-        problems += _record_problems(number, record, commits, head)
-        commit = commits.get(record.parents[1]) if len(record.parents) == 2 else None
-        if commit is None:
-            continue
-        changes.append((commits[head].tree if head in commits else commit.tree, commit.tree))
-        if trailers.read_experiment(record.text).status.advances:
-            head = commit.sha
-    for number, paths in enumerate(repository.changed_paths(changes)):
-        if not paths <= set(session.editable):
-            problems.append(f"{number:04d} changes {', '.join(sorted(paths - set(session.editable)))}")
-    tip = repository.ref_target(session.branch)
-    if tip != (head if kept else None):
-        problems.append(f"{session.branch} is at {(tip or 'nothing')[:10]}, the last kept experiment is {head[:10]}")
+    commits = repository.messages_of([*(r.parents[1] for r in records if len(r.parents) == 2), session.base])
+    walk = _Walk(session, commits, session.base)
+    for record in records[1:]:
+        walk.step(record)
+    problems += walk.problems
+    for (name, allowed), paths in zip(walk.allowed, repository.changed_paths(walk.changes), strict=True):
+        if not paths <= set(allowed):
+            problems.append(f"{name} changes {', '.join(sorted(paths - set(allowed)))}")
+    tip = repository.ref_target(session.branch) or ""
+    if tip != walk.tip:
+        wanted = f"its notebook ends at {walk.tip[:10]}" if walk.tip else "nothing was kept yet"
+        problems.append(f"{session.branch} is at {tip[:10] or 'nothing'}, {wanted}")
     return problems
 
 
-def _record_problems(number: int, record: CommitMessage, commits: dict[str, CommitMessage], head: str) -> list[str]:
+@dataclass
+class _Walk:
+    """What a walk along the records knows: the incumbent (`head`) and where the branch ends (`tip`), as of the last step."""
+
+    session: Session
+    commits: dict[str, CommitMessage]
+    head: str
+    tip: str = ""
+    number: int = 0
+    problems: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str]] = field(default_factory=list)  # (tree before, tree after) of each commit
+    allowed: list[tuple[str, Sequence[str]]] = field(default_factory=list)  # its name, and the files that it may change
+
+    def step(self, record: CommitMessage) -> None:
+        kinds = trailers.parse(record.text).get("Record", [])
+        commit = self.commits.get(record.parents[1]) if len(record.parents) == 2 else None
+        if "experiment" in kinds:
+            self.problems += _record_problems(self.number, record, commit, self.head)
+            self._follow(f"{self.number:04d}", commit, self.session.editable)
+            if commit and trailers.read_experiment(record.text).status.advances:
+                self.head = self.tip = commit.sha
+            self.number += 1
+        elif "publication" in kinds:
+            self.problems += _result_problems(record, commit, self.head if self.number else "")
+            self._follow(f"the result commit of record {record.sha[:10]}", commit, RESULT_FILES)
+            self.tip = commit.sha if commit else self.tip
+
+    def _follow(self, name: str, commit: CommitMessage | None, allowed: Sequence[str]) -> None:
+        if commit:
+            self.changes.append((self.commits[self.head].tree if self.head in self.commits else commit.tree, commit.tree))
+            self.allowed.append((name, allowed))
+
+
+def _record_problems(number: int, record: CommitMessage, commit: CommitMessage | None, head: str) -> list[str]:
     name = f"{number:04d} (record {record.sha[:10]})"
-    commit = commits.get(record.parents[1]) if len(record.parents) == 2 else None
     if commit is None:
         return [f"{name} has no experiment commit"]
     said, own = trailers.parse(record.text), trailers.parse(commit.text)
@@ -142,6 +209,18 @@ def _record_problems(number: int, record: CommitMessage, commits: dict[str, Comm
         problems.append(f"{name} and its commit {commit.sha[:10]} say different things")
     if int(said["Experiment"][0].rpartition("/")[2]) != number:
         problems.append(f"{name} says that it is {said['Experiment'][0]}")
+    return problems + _place_problems(name, record, commit, head)
+
+
+def _result_problems(record: CommitMessage, commit: CommitMessage | None, head: str) -> list[str]:
+    name = f"publication (record {record.sha[:10]})"
+    if commit is None or not head:
+        return [f"{name} has no {'result commit' if head else 'experiment before it'}"]
+    return _place_problems(name, record, commit, head)
+
+
+def _place_problems(name: str, record: CommitMessage, commit: CommitMessage, head: str) -> list[str]:
+    problems = []
     if commit.parents != (head,):
         problems.append(f"{name}: commit {commit.sha[:10]} was not made on the incumbent {head[:10]}")
     if commit.tree != record.tree:

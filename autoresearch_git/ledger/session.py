@@ -23,8 +23,9 @@ from typing import IO, Any
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Measurement, Proposal, Session
 from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
-from autoresearch_git.repository import RefChange, Repository, Worktree
+from autoresearch_git.repository import Repository, Worktree
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Inflight:
 
 def folder_of(repository: Repository, name: str) -> Path:
     return repository.common_dir / "autoresearch" / name
+
+
+def begun_here(repository: Repository, name: str) -> bool:
+    """Whether the session was begun or taken up in this repository: then it has logs. A lock alone is no sign of it."""
+    return (folder_of(repository, name) / "logs").is_dir()
 
 
 def session_names(repository: Repository) -> list[str]:
@@ -139,6 +145,7 @@ class LiveSession:
         lock = acquire(folder_of(repository, session.name), session.name)
         try:
             _check_name(repository, session)
+            (folder_of(repository, session.name) / "logs").mkdir(exist_ok=True)  # before the notebook: from now on it is ours
             repository.update_refs([notebook.opening(repository, session)], f"session {session.name}")
             return cls(repository, session.name, lock)
         except BaseException:
@@ -149,19 +156,18 @@ class LiveSession:
     def resume(cls, repository: Repository, name: str, trust: bool = False) -> LiveSession:
         """Take up a session again, from whatever state it was left in.
 
-        A notebook alone may be a stranger's, and resuming it runs the command that it names: without its folder, which
-        `create` made, it is only taken up with `trust`.
+        A notebook alone may be a stranger's, and resuming it runs the command that it names: one that was not begun here is
+        only taken up with `trust`.
         """
-        session = _own_session(repository, name)
-        if not trust and not folder_of(repository, name).is_dir():
-            raise AutoresearchError(f"session {name} has no folder here, so it may be somebody else's; it would run: {session.run}",
+        session = own_session(repository, name)
+        if not trust and not begun_here(repository, name):
+            raise AutoresearchError(f"session {name} was not begun here, so it may be somebody else's; it would run: {session.run}",
                                     f"if that is fine: git autoresearch start --resume --tag {session.tag} --trust")  # fmt: skip
         lock = acquire(folder_of(repository, name), name)
         try:
-            for ref in (session.notebook, session.branch):  # ours alone, and a git that moved them is dead
-                Path(repository.common_dir, ref + ".lock").unlink(missing_ok=True)
+            clear_stale_locks(repository, session)
             live = cls(repository, name, lock)
-            live._check_branch()
+            check_branch(repository, live.book)
             return live
         except BaseException:
             lock.close()
@@ -194,32 +200,6 @@ class LiveSession:
         worktree.clear_stale_locks()
         return worktree
 
-    def _check_branch(self) -> None:
-        """The branch must stand where the notebook says.
-
-        git moves the refs of one transaction one after the other: a kill between two leaves the branch one keep behind,
-        and it is moved on here. One that is missing (a fetched notebook) is made again.
-        """
-        branch = self.session.branch
-        short = branch.removeprefix("refs/heads/")
-        user = self.repository.checked_out_at(branch)
-        if user:
-            raise AutoresearchError(f"branch {short} is checked out at {user}; it would move under your feet",
-                                    f"git -C {user} checkout --detach")  # fmt: skip
-        kept = [e.commit for e in self.book.experiments if e.status.advances]
-        expected = kept[-1] if kept else None
-        before = kept[-2] if len(kept) > 1 else None
-        found = self.repository.ref_target(branch)
-        if found == expected:
-            return
-        if expected and found in (None, before):
-            self.repository.update_refs([RefChange(branch, expected, found)], "resume")
-            return
-        raise AutoresearchError(
-            f"{short} is at {(found or '')[:10]}, not at the last kept experiment",
-            f"git update-ref {branch} {expected} puts it back" if expected else f"git branch -m {short} <another name>",
-        )
-
     def _rebuild_views(self) -> None:
         _write(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))
 
@@ -242,7 +222,7 @@ class LiveSession:
         with uninterrupted():
             recorded, changes = notebook.append(self.repository, self.book, experiment, tree)
             self.repository.update_refs(changes, f"{experiment.number:04d} {experiment.status}")
-            self.book = dataclasses.replace(self.book, experiments=(*self.book.experiments, recorded), tip=recorded.record)
+            self.book = self.book.with_experiment(recorded)
             self.drop_inflight()
             with open(self.folder / "results.tsv", "a", encoding="utf-8", newline="") as table:
                 table.write(results_tsv.row(recorded))
@@ -269,7 +249,7 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
     return inflight if inflight.number == number else None
 
 
-def _own_session(repository: Repository, name: str) -> Session:
+def own_session(repository: Repository, name: str) -> Session:
     """The session that a notebook describes, if it describes the one it is named after."""
     session = notebook.read(repository, notebook.NAMESPACE + name).session
     plain = all(not p.startswith(("/", "-")) and ".." not in Path(p).parts for p in session.editable)
@@ -289,7 +269,7 @@ def choose_session(repository: Repository, wanted: str | None) -> str:
         raise AutoresearchError("there is no session in this repository", "git autoresearch start")
     if not wanted:
         running = (n for n in names if holder(folder_of(repository, n)))
-        here = (n for n in names if folder_of(repository, n).is_dir())
+        here = (n for n in names if begun_here(repository, n))
         return next(running, None) or next(here, names[0])
     word = re.sub(r"^(refs/heads/|refs/autoresearch/)", "", wanted)
     matches = [name for name in names if name == word or name.endswith("/" + word) or word.endswith("/" + name)]

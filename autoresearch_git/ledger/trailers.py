@@ -84,6 +84,12 @@ def inspiration_message(findings: Sequence[str]) -> str:
     return "\n".join([subject, "", f"{PREFIX}Record: inspiration", f"{PREFIX}Findings: {_json(list(findings))}"]) + "\n"
 
 
+def publication_message(tried: int) -> str:
+    """The message of the record that says which result commit was made."""
+    subject = f"publication: results of {tried} experiment{'s' * (tried != 1)}"
+    return "\n".join([subject, "", f"{PREFIX}Record: publication"]) + "\n"
+
+
 def read_inspiration(message: str) -> tuple[str, ...]:
     """The findings that such a record names; empty for any other record. Raises ValueError where it is damaged."""
     found = parse(message)

@@ -62,6 +62,14 @@ NO_PROMPTS = _Options(
     env={"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"},
 )
 
+# Paths are names here, never patterns, whatever the user has set.
+LITERAL_PATHS = {
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_GLOB_PATHSPECS": "0",
+    "GIT_NOGLOB_PATHSPECS": "0",
+    "GIT_ICASE_PATHSPECS": "0",
+}
+
 
 def _explain(error: git.GitCommandError) -> AutoresearchError:
     if isinstance(error, git.GitCommandNotFound):
@@ -113,6 +121,7 @@ class Calls:
         self, git_dir: Path, work_tree: Path | None, settings: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
         self.git_dir = git_dir
+        self._top = work_tree or git_dir
         self._git: git.Git = git.Repo(git_dir, expand_vars=False).git
         self._settings = [word for setting in (*_ALWAYS, *settings) for word in ("-c", setting)]
         self._git.set_persistent_git_options(c=[*_ALWAYS, *settings])
@@ -195,10 +204,11 @@ class Calls:
         seconds: float,
         settings: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> Iterator[IO[bytes]]:
         """The output of one git process, as it comes. It is ended, with all that it started, where the block is left early.
 
-        Raises GitFailed where git fails, TookTooLong after `seconds`.
+        `descriptors` of ours are inherited by git. Raises GitFailed where git fails, TookTooLong after `seconds`.
         """
         options = [word for setting in settings for word in ("-c", setting)]
         with tempfile.TemporaryFile() as questions:
@@ -207,6 +217,8 @@ class Calls:
             child = subprocess.Popen(
                 [git.Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *self._settings, *options, *arguments],
                 stdin=questions, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment(env or {}),
+                cwd=self._top,  # below it, git would take paths for relative ones
+                pass_fds=descriptors,
                 start_new_session=True,  # no terminal to ask on, and ^C reaches us, who end the group in order
             )  # fmt: skip
         assert child.stdout

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO
 
-from autoresearch_git.repository.calls import Calls
+from autoresearch_git.repository.calls import LITERAL_PATHS, Calls
 from autoresearch_git.repository.processes import READ_SECONDS, RESTARTS, GitFailed, Scanner
 
 PATCH_LIMIT = 1 << 16  # bytes of one patch
@@ -174,7 +174,8 @@ def patches_of(calls: Calls, pairs: Sequence[Pair], paths: Sequence[str], cap: i
 def _diff_tree(calls: Calls, pairs: Sequence[Pair], *form: str, paths: Sequence[str] = ()) -> AbstractContextManager[IO[bytes]]:
     options = ["--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short", "--no-relative"]
     lines = (f"{old} {new}\n".encode() for old, new in pairs)
-    return calls.stream("diff-tree", *form, *options, "--stdin", "--", *paths, stdin=lines, seconds=READ_SECONDS)
+    arguments = ["diff-tree", *form, *options, "--stdin", "--", *paths]
+    return calls.stream(*arguments, stdin=lines, seconds=READ_SECONDS, env=LITERAL_PATHS)
 
 
 def _next(pairs: Sequence[Pair], place: int, header: bytes) -> int:

@@ -1,4 +1,4 @@
-"""One visit to a remote: what is asked of git so that nothing a stranger sends runs, and what is done about bad objects."""
+"""Fetching from strangers: what is asked of git so that nothing they send runs, and what is done about bad objects."""
 
 from __future__ import annotations
 
@@ -6,28 +6,21 @@ import contextlib
 import json
 import os
 import re
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import NoReturn
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.repository.calls import NO_PROMPTS, Calls
-from autoresearch_git.repository.processes import GitFailed, TookTooLong
-from autoresearch_git.repository.remotes import NAME, Remote, ssh_command
+from autoresearch_git.repository.processes import GitFailed
+from autoresearch_git.repository.remotes import NAME
+from autoresearch_git.repository.visits import Visit
 
 FILTER = "blob:limit=1m"
 MAX_ATTEMPTS = 200  # git processes spent on finding bad refs in one fetch
 
-# For the calls that talk to a remote. Proxies, certificates and ssh stay the user's.
+# For the calls that fetch, beside what every visit is given.
 NETWORK = (
-    *NO_PROMPTS["settings"],
-    "protocol.allow=never",
-    "protocol.https.allow=always",
-    "protocol.http.allow=always",
-    "protocol.ssh.allow=always",
-    "protocol.file.allow=always",
     "transfer.fsckObjects=true",
     "fetch.fsckObjects=true",
     "fetch.unpackLimit=1",  # objects stay in the pack they came in, which git writes as it comes
@@ -41,10 +34,6 @@ NETWORK = (
     "core.bigFileThreshold=1m",
     "core.symlinks=false",
     "pack.threads=2",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "http.lowSpeedLimit=1",  # bytes a second: a server that packs for minutes sends a sign of life every five seconds
-    "http.lowSpeedTime=60",
     # With these git neither writes the remote to the store's configuration nor takes a filtered object for a damage.
     f"remote.{NAME}.promisor=true",
     f"remote.{NAME}.partialCloneFilter={FILTER}",
@@ -64,12 +53,6 @@ _BAD_OBJECT = re.compile(
     r"|cannot lock ref|unable to update local ref|cannot update ref|refusing to"
 )
 _LASTING = re.compile(r"fsck error|object [0-9a-f]{40,64}: \w+:")
-_NAME = re.compile(r"refs(?:/(?!\.)[^\0-\x20\x7f~^:?*\[\\/]+(?<!\.lock))+")
-
-
-def valid_name(ref: str) -> bool:
-    """Whether git allows the name of a ref (`git check-ref-format`), without asking it ten thousand times."""
-    return bool(_NAME.fullmatch(ref)) and "/" in ref and ".." not in ref and "@{" not in ref and not ref.endswith(".")
 
 
 class BadObject(AutoresearchError):
@@ -84,32 +67,21 @@ class Outcome:
     lasting: set[str] = field(default_factory=set)
 
 
-class Visit:
-    """Calls to one remote until a deadline (`time.monotonic()` seconds). Raises AutoresearchError, without the secret."""
-
-    def __init__(self, calls: Calls, remote: Remote, seconds: float) -> None:
-        self._calls = calls
-        self._seconds = seconds
-        self.deadline = time.monotonic() + seconds
-        self.remote = _resolved(calls, remote)
-        self._env = {**self.remote.environment, "GIT_SSH_COMMAND": ssh_command(calls, dict(os.environ))}
-
-    @property
-    def seconds_left(self) -> float:
-        return self.deadline - time.monotonic()
-
-    @contextlib.contextmanager
-    def listing(self) -> Iterator[IO[bytes]]:
-        """The output of `git ls-remote --symref`."""
-        with self._talking(), self._stream("ls-remote", "--symref", "--quiet", "--end-of-options", NAME) as stream:
-            yield stream
+class FetchVisit(Visit):
+    """A visit that fetches."""
 
     def fetch(self, refspecs: Iterable[str]) -> None:
         """One `git fetch`. Raises BadObject where it is what came that is wrong."""
         stdin = [f"{refspec}\n".encode() for refspec in refspecs]
-        with self._talking(), self._stream("fetch", *_FETCH, "--end-of-options", NAME, stdin=stdin) as stream:
+        with self.talking("fetch", *_FETCH, "--end-of-options", NAME, stdin=stdin) as stream:
             while stream.read(1 << 16):
                 pass
+
+    def explain(self, error: GitFailed) -> NoReturn:
+        if bad := _BAD_OBJECT.search(error.said):
+            line = next(line for line in error.said.splitlines() if bad[0] in line)
+            raise BadObject(line.removeprefix("error: ").removeprefix("fatal: ")[:300]) from None
+        super().explain(error)
 
     def by_halves(self, wanted: Sequence[tuple[str, str]]) -> Outcome:
         """Fetch (remote ref, local ref) until only those are left that git refuses."""
@@ -130,33 +102,6 @@ class Visit:
                     outcome.lasting.add(part[0][0])
         outcome.refused |= {ref: "not read this time: too many refs of this remote are bad" for part in parts for ref, _ in part}
         return outcome
-
-    def _stream(self, *arguments: str, stdin: Iterable[bytes] = ()) -> contextlib.AbstractContextManager[IO[bytes]]:
-        settings = [*NO_PROMPTS["settings"], *self.remote.settings]
-        return self._calls.stream(*arguments, stdin=stdin, seconds=self.seconds_left, settings=settings, env=self._env)
-
-    @contextlib.contextmanager
-    def _talking(self) -> Iterator[None]:
-        try:
-            yield
-        except TookTooLong:
-            message = f"{self.remote.url} was not read within {self._seconds:g} s"
-            raise AutoresearchError(message, "check the network, then run the command again") from None
-        except GitFailed as error:
-            self.remote.conceal(error)
-            if bad := _BAD_OBJECT.search(error.said):
-                line = next(line for line in error.said.splitlines() if bad[0] in line)
-                raise BadObject(line.removeprefix("error: ").removeprefix("fatal: ")[:300]) from None
-            self.remote.fail(error)
-
-
-def _resolved(calls: Calls, remote: Remote) -> Remote:
-    """The remote after the user's `url.<base>.insteadOf`; a secret stays with the host that it is for."""
-    url = calls.run("ls_remote", "--get-url", "--end-of-options", remote.url)
-    if url == remote.url:
-        return remote
-    found = Remote(url)
-    return found if found.secret or found.host != remote.host else Remote(url, remote.secret, remote.username)
 
 
 class Refusals:

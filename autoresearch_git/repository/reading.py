@@ -67,6 +67,12 @@ class Reading:
         shas = "".join(f"{sha}\n" for sha in commits).encode()
         return {m.sha: m for m in self._log(["--no-walk=unsorted", "--stdin"], shas)} if shas else {}
 
+    def commits_between(self, exclude: str, tip: str) -> list[tuple[str, str, str]]:
+        """(sha, author's name, subject) of every commit that `tip` reaches and `exclude` does not, parents before children."""
+        arguments = ["-z", "--reverse", "--topo-order", "--format=%H%x09%an%n%s", "--end-of-options", f"{exclude}..{tip}", "--"]
+        rows = (chunk.partition("\n") for chunk in self._calls.run("log", *arguments, raw=True).split("\0") if chunk)
+        return [(*author.partition("\t")[::2], subject) for author, _, subject in rows]
+
     def _log(self, arguments: Sequence[str], stdin: bytes | None) -> Iterator[CommitMessage]:
         text = self._calls.run("log", "-z", "--format=%H %T %ct %P%n%B", *arguments, stdin=stdin, raw=True)
         for chunk in text.split("\0"):

@@ -1,9 +1,12 @@
-"""Where strangers' objects come from: an address, a secret that goes with it, and what is told when it fails."""
+"""Where objects come from and go to: an address, a secret that goes with it, and what is told when it fails."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -16,15 +19,17 @@ from autoresearch_git.repository.processes import GitFailed, printable
 NAME = "autoresearch-hub"  # of the remote, in the configuration of a single call
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-# The helper's text is in an argv; what it tells is not. git runs it in a shell.
+# git runs the helper in a shell, with our descriptor open, and may ask it several times: `read` takes one line at a time.
+# Only the descriptor's number is in an argv or an environment. Not `<&12`: that is no descriptor to every shell.
 _HELPER = (
-    """!f() { test "$1" = get && """
-    """printf 'username=%s\\npassword=%s\\n' "$AUTORESEARCH_GIT_USERNAME" "$AUTORESEARCH_GIT_SECRET"; }; f"""
+    """!f() { test "$1" = get && { IFS= read -r user && IFS= read -r secret; } </dev/fd/%d && """
+    """printf 'username=%%s\\npassword=%%s\\n' "$user" "$secret"; }; f"""
 )
+_ANSWERS = 16  # times that the helper can answer in one git call
 
 _HINTS = (
     (r"could not read Username|could not read Password|Authentication failed|error: 40[13]|invalid credentials",
-     "the repository may be private: set GH_TOKEN, or run gh auth login"),
+     "set GH_TOKEN, or run gh auth login: the repository may be private, and a push always takes a token"),
     (r"[Rr]epository .*not found|does not appear to be a git repository|error: 404|does not exist|No such file",
      "check the address: git config autoresearch.hub"),
     (r"Host key verification failed", "connect once by hand, so that ssh knows the host"),
@@ -33,14 +38,15 @@ _HINTS = (
     (r"dubious ownership", "git config --global --add safe.directory <that repository>"),
     (r"No space left", "free some disk space, then run the same command again: nothing was lost"),
     (r"shallow", "ask for a hub with its whole history, or run git fetch --unshallow there"),
-    (r"resolve host|connect|[Cc]onnection|timed out|hung up|early EOF|RPC failed|too slow|SSL|certificate|error: [45]\d\d",
+    (r"resolve host|connect|[Cc]onnection|timed out|hung up|early EOF|RPC failed|too slow|SSL|certificate|unable to access"
+     r"|error: [45]\d\d",
      "check the network, then run the command again"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Remote:
-    """An address that git may fetch from. A user name and password in the URL are taken out of it.
+    """An address that git may fetch from or push to. A user name and password in the URL are taken out of it.
 
     Raises AutoresearchError where it is no https, http, ssh or file address, or path.
     """
@@ -79,32 +85,71 @@ class Remote:
     @property
     def settings(self) -> list[str]:
         """`key=value` for one git call in which this is the remote `NAME`, and nobody else's credential helper is asked."""
-        settings = [f"remote.{NAME}.url={self.url}", "credential.helper="]
+        settings = [f"remote.{NAME}.url={self.url}", f"remote.{NAME}.pushurl={self.url}", "credential.helper="]
         if "=" not in self.url:  # the longest rule wins: insteadOf was applied once, and is not applied again
             settings.append(f"url.{self.url}.insteadOf={self.url}")
-        if self._is_http and (self.secret or self.username):
-            settings.append(f"credential.{self.host}.helper={_HELPER}")  # a redirection to another host gets nothing
         return settings
 
     @property
     def environment(self) -> dict[str, str]:
-        secret = {"AUTORESEARCH_GIT_USERNAME": self.username or "x-access-token", "AUTORESEARCH_GIT_SECRET": self.secret}
-        return {**NO_PROMPTS["env"], "GIT_LFS_SKIP_SMUDGE": "1", "GIT_TRACE_REDACT": "1", **(secret if self._is_http else {})}
+        return {**NO_PROMPTS["env"], "GIT_LFS_SKIP_SMUDGE": "1", "GIT_TRACE_REDACT": "1"}
+
+    @contextlib.contextmanager
+    def credentials(self) -> Iterator[tuple[list[str], list[int]]]:
+        """(`key=value`, descriptors) for one git call: a helper that answers for this host alone, from a pipe that git inherits.
+
+        A redirection to another host gets nothing.
+        """
+        if not self._is_http or not (self.secret or self.username):
+            yield [], []
+            return
+        reading = _filled_pipe(os.fsencode(f"{self._user}\n{self.secret}\n"))
+        try:
+            yield [f"credential.{self.host}.helper={_HELPER % reading}"], [reading]
+        finally:
+            os.close(reading)
+
+    @property
+    def _user(self) -> str:
+        return self.username or "x-access-token"
+
+    def concealed(self, text: str) -> str:
+        """The text without the secret, should the server have sent it back."""
+        for word in (self.secret, base64.b64encode(f"{self._user}:{self.secret}".encode()).decode()) if self.secret else ():
+            text = text.replace(word, "…")
+        return text
 
     def conceal(self, error: GitFailed) -> None:
-        """Take the secret out of what git said, should the server have sent it back."""
-        name = self.username or "x-access-token"
-        for word in (self.secret, base64.b64encode(f"{name}:{self.secret}".encode()).decode()) if self.secret else ():
-            error.said, error.message = error.said.replace(word, "…"), error.message.replace(word, "…")
+        """Take the secret out of what git said."""
+        error.said, error.message = self.concealed(error.said), self.concealed(error.message)
         error.args = (error.message,)
 
-    def fail(self, error: GitFailed) -> NoReturn:
-        """Raise what the user is told where git could not talk to the remote."""
+    def fail(self, error: GitFailed, done: str) -> NoReturn:
+        """Raise what the user is told where git could not talk to the remote; `done` is what could not be."""
         said = error.said or error.message
-        telling = re.compile(r"(ERROR|error|fatal|ssh|Host key)\b|.*Permission denied")
-        line = next(filter(telling.match, said.splitlines()), said.partition("\n")[0])
+        line = telling_line(said)
         hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "git autoresearch doctor")
-        raise AutoresearchError(f"{self.url} cannot be read: {line[:300]}", hint) from None
+        raise AutoresearchError(f"{self.url} cannot be {done}: {line}", hint) from None
+
+
+def telling_line(said: str) -> str:
+    """The line of git's complaints that says what is wrong."""
+    telling = re.compile(r"(ERROR|error|fatal|ssh|Host key)\b|.*Permission denied")
+    return next(filter(telling.match, said.splitlines()), said.partition("\n")[0])[:300]
+
+
+def _filled_pipe(answer: bytes) -> int:
+    """The end to read from of a pipe that holds the answer some times over, and then ends. Nobody ever waits for it."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):  # a full pipe holds enough of them
+            for _ in range(_ANSWERS):
+                if os.write(writing, answer) < len(answer):
+                    break
+    finally:
+        os.close(writing)
+    return reading
 
 
 def _scheme(url: str) -> str:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.repository import pushing
 from autoresearch_git.repository.calls import NO_PROMPTS, Calls, discover, forget_repository_variables
+from autoresearch_git.repository.differences import PATCH_LIMIT, patches_of
 from autoresearch_git.repository.processes import GitFailed
 from autoresearch_git.repository.reading import Reading
+from autoresearch_git.repository.remotes import Remote
 from autoresearch_git.repository.worktree import Worktree
 
 CREDENTIAL_SECONDS = 10.0
@@ -99,6 +102,15 @@ class Repository(Reading):
     def diff(self, old: str, new: str, *, color: bool = False) -> str:
         return self._calls.run("diff", "--no-ext-diff", "--no-textconv", f"--color={'always' if color else 'never'}", old, new)
 
+    def patches(self, pairs: Sequence[tuple[str, str]], paths: Sequence[str]) -> list[str]:
+        """For each (old, new), both commits by their full shas, the patch of `paths` without context lines.
+
+        A patch is cut at the last line that ends within 64 KiB. Bytes that are no UTF-8 become U+FFFD.
+        """
+        trees = {sha: commit.tree for sha, commit in self.messages_of({side for pair in pairs for side in pair}).items()}
+        found = dict(patches_of(self._calls, [(trees[old], trees[new]) for old, new in pairs], paths, PATCH_LIMIT))
+        return [found.get(place, b"").decode("utf-8", "replace") for place in range(len(pairs))]
+
     def graph(self, tips: Iterable[str], exclude: str) -> str:
         """`git log --graph` of the commits that the tips reach and `exclude` does not; the subject and status of each."""
         line = "%h %(trailers:key=Autoresearch-Status,valueonly,separator=%x20)%x20" \
@@ -111,23 +123,29 @@ class Repository(Reading):
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def tree_with(self, commit: str, files: Mapping[str, str]) -> str:
-        """The sha of the commit's tree with `files` replaced, made in an index of our own; modes are kept."""
-        modes = {path: mode for path, (mode, _) in self.tree(commit).items() if path in files}
+    def tree_with(self, commit: str, files: Mapping[str, str | bytes]) -> str:
+        """The sha of the commit's tree with `files` replaced, made in an index of our own; the modes of files are kept."""
+        modes = {path: mode for path, (mode, _) in self.tree(commit).items() if path in files and mode.startswith("100")}
         with tempfile.TemporaryDirectory(prefix="autoresearch-index-") as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             self._calls.run("read_tree", "--end-of-options", commit, env=env)
             rows = []
-            for path, text in files.items():
-                blob = self._calls.run("hash_object", "-w", "--no-filters", "--stdin", stdin=text.encode())
+            for path, content in files.items():
+                raw = content.encode() if isinstance(content, str) else content
+                blob = self._calls.run("hash_object", "-w", "--no-filters", "--stdin", stdin=raw)
                 rows.append(f"{modes.get(path, '100644')} {blob}\t{path}")
             self._calls.run("update_index", "-z", "--add", "--index-info", stdin="".join(r + "\0" for r in rows).encode(), env=env)
             return self._calls.run("write_tree", env=env)
 
-    def commit_tree(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """A commit object that no ref points at yet; hooks and signing do not take part."""
+    def commit_tree(self, tree: str, parents: Sequence[str], message: str, seconds_since_epoch: int | None = None) -> str:
+        """A commit object that no ref points at yet; hooks and signing do not take part.
+
+        With a time, which is taken in UTC for both its dates, the same arguments make the same commit again.
+        """
         flags = [word for parent in parents for word in ("-p", parent)]
-        return self._calls.run("commit_tree", tree, *flags, stdin=message.encode())
+        date = f"@{seconds_since_epoch} +0000"
+        env = {} if seconds_since_epoch is None else {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        return self._calls.run("commit_tree", tree, *flags, stdin=message.encode(), env=env)
 
     def update_refs(self, changes: Sequence[RefChange], reason: str) -> None:
         """Move all the refs, or none. Raises AutoresearchError where one is not where `old` says."""
@@ -151,6 +169,23 @@ class Repository(Reading):
             self._calls.run("gc", "--auto", "--quiet", settings=["gc.autoDetach=false", *never])
         except GitFailed:
             return
+
+    # -- the network --------------------------------------------------------------------------------------------
+
+    def remote_refs(self, remote: Remote, names: Sequence[str], seconds: float) -> dict[str, str]:
+        """Full name → sha of those of the refs that exist where a push to the remote would go.
+
+        Raises AutoresearchError where the remote cannot be reached, or takes more than `seconds`.
+        """
+        return pushing.remote_refs(self._calls, remote, names, seconds)
+
+    def push(self, remote: Remote, commit: str, ref: str, expected: str, seconds: float) -> None:
+        """Move `ref` at the remote from `expected` (empty: it must not exist yet) to `commit`, both full shas.
+
+        Nothing happens where it stands there already. Raises PushRefusedError where the remote does not let it move, else
+        AutoresearchError where it cannot be reached or takes more than `seconds`; then it may have moved all the same.
+        """
+        pushing.push(self._calls, remote, commit, ref, expected, seconds)
 
     # -- linked worktrees ---------------------------------------------------------------------------------------
 

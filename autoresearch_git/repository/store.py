@@ -19,11 +19,12 @@ from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.repository.bulk import BLOB_LIMIT, MESSAGES_LIMIT, BulkReading
-from autoresearch_git.repository.calls import Calls, forget_repository_variables, initialise
-from autoresearch_git.repository.fetching import NETWORK, BadObject, Refusals, Visit, replace_file, valid_name
+from autoresearch_git.repository.calls import LITERAL_PATHS, Calls, forget_repository_variables, initialise
+from autoresearch_git.repository.fetching import NETWORK, BadObject, FetchVisit, Refusals, replace_file
 from autoresearch_git.repository.processes import READ_SECONDS, GitFailed, Scanner
 from autoresearch_git.repository.reading import CommitMessage
 from autoresearch_git.repository.remotes import Remote
+from autoresearch_git.repository.visits import valid_name
 
 TREE_LIMIT = 100_000  # files of one tree
 PATHS_SIZE = 1 << 25  # characters of all their paths
@@ -56,10 +57,7 @@ _SEALED = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_COUNT": "0",
     "GIT_CONFIG_PARAMETERS": "",
-    "GIT_LITERAL_PATHSPECS": "1",
-    "GIT_GLOB_PATHSPECS": "0",
-    "GIT_NOGLOB_PATHSPECS": "0",
-    "GIT_ICASE_PATHSPECS": "0",
+    **LITERAL_PATHS,
     "GIT_DIFF_OPTS": "",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
@@ -90,9 +88,9 @@ class Store(BulkReading):
 
         Raises AutoresearchError where the remote cannot be read, takes more than `timeout` seconds, or has over 500,000 refs.
         """
-        return self._list(Visit(self._network, remote, timeout), patterns)
+        return self._list(FetchVisit(self._network, remote, timeout), patterns)
 
-    def _list(self, visit: Visit, patterns: Sequence[str] = ()) -> RemoteRefs:
+    def _list(self, visit: FetchVisit, patterns: Sequence[str] = ()) -> RemoteRefs:
         refs: dict[str, str] = {}
         skipped: list[str] = []
         default = ""
@@ -124,7 +122,7 @@ class Store(BulkReading):
         """
         if wrong := [spec for spec in refspecs if not _REFSPEC.fullmatch(spec) or ":refs/replace/" in spec]:
             raise ValueError(f"not a full refspec: {wrong[0]!r}")
-        visit = Visit(self._network, remote, timeout)
+        visit = FetchVisit(self._network, remote, timeout)
         with _written(self.path), self._alone(visit):
             try:
                 return self._fetch(visit, refspecs, wanted or {})
@@ -132,7 +130,7 @@ class Store(BulkReading):
                 _write_config(self.path)
                 self._calls.attempt("pack_refs", "--all")
 
-    def _fetch(self, visit: Visit, refspecs: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+    def _fetch(self, visit: FetchVisit, refspecs: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
         refusals = Refusals(self.path / "refused.json")
         known = refusals.of(visit.remote.url)
         if known:
@@ -155,7 +153,7 @@ class Store(BulkReading):
         return refused
 
     @contextlib.contextmanager
-    def _alone(self, visit: Visit) -> Iterator[None]:
+    def _alone(self, visit: FetchVisit) -> Iterator[None]:
         """One fetch at a time; what a git that was killed has left behind is removed first."""
         with open(self.path / "fetching", "w", encoding="utf-8") as lock:
             while True:
