@@ -234,9 +234,10 @@ def _from_files(repository: Repository) -> dict[str, Setting]:
 
 def _from_stranger(setting: Setting) -> Setting:
     """A setting from a file that came with the clone. Raises AutoresearchError where it would speak for the user."""
-    if setting.key.name in _USERS_OWN:
-        raise AutoresearchError(f"{setting.key.name} is not taken from {setting.source}: a cloned file may not say {_USERS_OWN[setting.key.name]}",
-                                f"take it out there, then: git config autoresearch.{setting.key.name} <value>")  # fmt: skip
+    name = setting.key.name
+    if name in _USERS_OWN:
+        raise AutoresearchError(f"{name} is not taken from {setting.source}: a cloned file may not say {_USERS_OWN[name]}",
+                                f"take it out there, then: git config autoresearch.{name} <value>")  # fmt: skip
     return Setting(setting.key, _one_a_line(setting), setting.source, tracked=True)
 
 

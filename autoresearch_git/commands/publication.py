@@ -69,7 +69,7 @@ def below_base(repository: Repository, book: Notebook, head: str) -> list[str]:
     """Subjects of the commits that the base stands on and the target's branch does not have; empty where that cannot be told."""
     if not repository.resolve(head):
         return []
-    return [one_line(commit.subject, 60) for commit in repository.commits_between(head, book.session.base)]
+    return [one_line(subject, 60) for _, _, subject in repository.commits_between(head, book.session.base)]
 
 
 def templates(repository: Repository, settings: Settings) -> Path | None:

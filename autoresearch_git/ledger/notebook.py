@@ -25,13 +25,15 @@ RESULT_FILES = ("results.tsv", "progress.png")  # all that a result commit chang
 @dataclass(frozen=True)
 class Notebook:
     """What a notebook said when it was read. `tip` is the newest record; `inspiration` names the findings that the session had
-    read when it was last begun or taken up; `tips` are all commits that the branch has ended in, in order."""
+    read when it was last begun or taken up; `tips` are all commits that the branch has ended in, in order; `opening` is the
+    first record, which no other session has."""
 
     session: Session
     experiments: tuple[Experiment, ...]
     tip: str
     inspiration: tuple[str, ...] = ()
     tips: tuple[str, ...] = ()
+    opening: str = ""
 
     @property
     def tried(self) -> int:
@@ -102,7 +104,7 @@ def read(repository: Reading, ref: str) -> Notebook:
         read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
         experiments = tuple(_experiments(session, records[1:]))
         inspiration = read_before[-1] if read_before else ()
-        return Notebook(session, experiments, records[-1].sha, inspiration, tuple(_tips(records[1:], experiments)))
+        return Notebook(session, experiments, records[-1].sha, inspiration, tuple(_tips(records[1:], experiments)), records[0].sha)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise AutoresearchError(
             f"{ref} is not a notebook that this version reads: {one_line(repr(error))}", f"git log {ref}"

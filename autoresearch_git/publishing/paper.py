@@ -167,7 +167,7 @@ def _figures(experiment: Experiment) -> dict[str, Figure]:
 # -- gathering ----------------------------------------------------------------------------------------------------------
 
 
-def gather(repository: Repository, book: Notebook, identity: str, claimed: Mapping[str, float | None], notes: str = "") -> Paper:
+def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float | None], notes: str = "") -> Paper:
     """The paper of a notebook. `claimed` is what the findings that inspired an experiment told of it.
 
     Raises AutoresearchError where there is no baseline yet.
@@ -181,7 +181,7 @@ def gather(repository: Repository, book: Notebook, identity: str, claimed: Mappi
     whole = repository.patches([(session.base, results.best.commit)], session.editable)[0]
     return Paper(
         session=session,
-        identity=identity,
+        identity=book.opening,
         results=results,
         shapes=tuple(shapes(results, moved)),
         constants=changes.in_patch(whole),

@@ -96,8 +96,8 @@ def _check(target: Target, writer: Writer, pushes: bool) -> None:
         raise AutoresearchError(f"{where} has no commits, so there is nothing to open a pull request against",
                                 f"push its default branch first: git push {target.url} HEAD:main")  # fmt: skip
     if target.scopes is None and not pushes:
-        raise AutoresearchError(f"the token from {source} is a fine-grained one, and GitHub lets none open a pull request in {where}, "
-                                "which is not yours", "gh auth login, or use a classic token with the scope public_repo")  # fmt: skip
+        raise AutoresearchError(f"the token from {source} is a fine-grained one, and those cannot open pull requests in {where}, "
+                                "which others own", "gh auth login, or use a classic token with the scope public_repo")  # fmt: skip
     needed = "repo" if target.private else "public_repo"
     if target.scopes is not None and not {"repo", needed} & set(target.scopes):
         raise AutoresearchError(f"the token from {source} lacks the scope {needed}, so it cannot publish to {where}",

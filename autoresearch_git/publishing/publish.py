@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from autoresearch_git.community.github import LABEL, Discussion, LostAnswerError, PullRequest, RefusedError, Writer
+from autoresearch_git.community.github import LABEL, Category, Discussion, LostAnswerError, PullRequest, RefusedError, Writer
 from autoresearch_git.community.hubs import Hub, fork_of
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
@@ -42,8 +42,11 @@ class Published:
 
 @dataclass
 class Publisher:
-    """Carries out one plan. `head` is the commit that the branch ends in, or will when it is published. `done` grows as things are done; read it also after an error. `remote` makes a repository's address
-    for git, with the secret that goes with it."""
+    """Carries out one plan.
+
+    `head` is the commit that the branch ends in, or will when it is published. `remote` makes a repository's address for git,
+    with the secret that goes with it. `done` grows as things are done; read it also after an error.
+    """
 
     repository: Repository
     writer: Writer
@@ -147,7 +150,7 @@ class Publisher:
         chain = [self.paper.results.baseline, *(row.experiment for row in self.paper.results.kept)]
         own = [*(experiment.commit for experiment in chain), self.head]
         known = self.repository.resolve(self.plan.target.head)
-        branch = [c.sha for c in self.repository.commits_between(known, self.head)] if known else []
+        branch = [sha for sha, _, _ in self.repository.commits_between(known, self.head)] if known else []
         for pause in (*LOOKS, None):  # GitHub follows a push after an instant
             there = list(self.writer.commits_of(self.pull.number))
             if there[-len(own) :] == own and (not known or sorted(there) == sorted(branch)):
@@ -156,8 +159,11 @@ class Publisher:
                 return
             if pause is not None:
                 self.sleep(pause)
-        raise AutoresearchError(f"{self.place.pull} does not hold the commits of {self.place.branch}: it has {len(there)}, "
-                                f"which end in {there[-1][:7] if there else 'nothing'}", f"look at {self.place.pull}/commits")  # fmt: skip
+        ends = there[-1][:7] if there else "nothing"
+        raise AutoresearchError(
+            f"{self.place.pull} does not hold the commits of {self.place.branch}: it has {len(there)}, the last is {ends}",
+            f"look at {self.place.pull}/commits",
+        )
 
     # -- pull request and Discussion --------------------------------------------------------------------------------
 
@@ -189,7 +195,9 @@ class Publisher:
     def _create_pull(self, draft: bool) -> None:
         wanted, base = self.pages(), self.plan.target.default_branch
         self._on_pull(
-            lambda: self.writer.create_pull(wanted.title, wanted.pull, self._head, base, draft), lambda p: p.state == "OPEN", "opened"
+            lambda: self.writer.create_pull(wanted.title, wanted.pull, self._head, base, draft),
+            lambda p: p.state == "OPEN",
+            "opened",
         )
 
     @property
@@ -201,18 +209,20 @@ class Publisher:
     def _open_discussion(self) -> None:
         """In the first category that lets us; where none does, the pull request will hold the paper."""
         while self.discussion is None and self.categories:
-            category = self.categories[0]
-            self.tell(f"posting the paper in {self.plan.target.name}, {category.name}")
-            wanted, target = self.pages(), self.plan.target
             try:
-                self._on_discussion(
-                    lambda: self.writer.create_discussion(target.id, category.id, wanted.title, wanted.paper), lambda d: True, "posted"
-                )
+                self._post_in(self.categories[0])
             except RefusedError as error:
                 self.categories.pop(0)
                 self.notes.append(f"{error}" + ("" if self.categories else "; the paper is the pull request's body"))
         if self.discussion:
             self.place = dataclasses.replace(self.place, discussion=self.discussion.url)
+
+    def _post_in(self, category: Category) -> None:
+        wanted, target = self.pages(), self.plan.target
+        self.tell(f"posting the paper in {target.name}, {category.name}")
+        self._on_discussion(
+            lambda: self.writer.create_discussion(target.id, category.id, wanted.title, wanted.paper), lambda d: True, "posted"
+        )
 
     def _bring_up_to_date(self) -> None:
         """Edit what does not say what it should, with the links that are known by now."""
@@ -235,8 +245,7 @@ class Publisher:
         if target.permission not in MAY_LABEL or not bare or not (target.label or target.permission in MAY_PUSH):
             return
         try:
-            label = target.label or self.writer.create_label(LABEL, MOST_LISTED = 250  # commits of one pull request that GitHub lists
-LABEL_COLOUR, LABEL_MEANING)
+            label = target.label or self.writer.create_label(LABEL, LABEL_COLOUR, LABEL_MEANING)
             for item in bare:
                 self.writer.label(item.id, label)
         except (RefusedError, LostAnswerError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ class CommitMessage:
     tree: str
     seconds_since_epoch: int
     text: str
+    author: str = ""
 
 
 class Reading:
@@ -67,6 +69,21 @@ class Reading:
         shas = "".join(f"{sha}\n" for sha in commits).encode()
         return {m.sha: m for m in self._log(["--no-walk=unsorted", "--stdin"], shas)} if shas else {}
 
+    def chain(self, tip: str, most: int) -> list[CommitMessage]:
+        """The chain of first parents from `tip` back, newest first, at most that many, with their authors."""
+        return list(self._log(["--first-parent", f"--max-count={most}", "--end-of-options", tip], None))
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `new` reaches `old`; also false where one of them is not here."""
+        return self._calls.attempt("merge_base", "--is-ancestor", old, new) is not None
+
+    def commits_named(self, names: Iterable[str]) -> set[str]:
+        """Those of some (short) shas that name one commit here, in one git process."""
+        wanted = [name for name in names if re.fullmatch(r"[0-9a-f]{4,64}", name)]
+        rows = "".join(f"{name}\n" for name in wanted).encode()
+        found = self._calls.run("cat_file", "--batch-check=%(objecttype)", stdin=rows).splitlines() if wanted else []
+        return {name for name, kind in zip(wanted, found, strict=True) if kind == "commit"}
+
     def commits_between(self, exclude: str, tip: str) -> list[tuple[str, str, str]]:
         """(sha, author's name, subject) of every commit that `tip` reaches and `exclude` does not, parents before children."""
         arguments = ["-z", "--reverse", "--topo-order", "--format=%H%x09%an%n%s", "--end-of-options", f"{exclude}..{tip}", "--"]
@@ -74,13 +91,13 @@ class Reading:
         return [(*author.partition("\t")[::2], subject) for author, _, subject in rows]
 
     def _log(self, arguments: Sequence[str], stdin: bytes | None) -> Iterator[CommitMessage]:
-        text = self._calls.run("log", "-z", "--format=%H %T %ct %P%n%B", *arguments, stdin=stdin, raw=True)
+        text = self._calls.run("log", "-z", "--format=%H %T %ct %P%n%an%n%B", *arguments, stdin=stdin, raw=True)
         for chunk in text.split("\0"):
             if not chunk:
                 continue
-            header, _, message = chunk.partition("\n")
+            header, author, message = chunk.split("\n", 2)
             sha, tree, time, *parents = header.split()
-            yield CommitMessage(sha, tuple(parents), tree, int(time), message)
+            yield CommitMessage(sha, tuple(parents), tree, int(time), message, author)
 
     def changed_paths(self, pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
         """For each (old tree, new tree), the paths that differ, in one git process."""
