@@ -11,7 +11,7 @@ import click
 
 from autoresearch_git import tokens
 from autoresearch_git.commands import publication
-from autoresearch_git.community.github import Writer
+from autoresearch_git.community.github import Discussion, PullRequest, Writer
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -23,7 +23,8 @@ from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages
 from autoresearch_git.publishing.paper import Paper, Place
 from autoresearch_git.publishing.plan import Plan, Wishes, look
-from autoresearch_git.publishing.publish import Published, Publisher
+from autoresearch_git.publishing.publish import Published, Publisher, says
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Remote, Repository, open_repository
 
 PATIENCE = 90.0  # seconds that a publication waits for a rate limit
@@ -69,7 +70,10 @@ def command(
     result.check(repository, book.session.name, mine)
     wishes = Wishes(tag or publication.published_as(repository, book), fork, discards, settings.category)
     publisher = _publisher(draft, hub, wishes)
-    _preview(draft, publisher, unpublish, output)
+    if unpublish:
+        _preview_withdrawal(draft, publisher.plan)
+    else:
+        _preview(draft, publisher, output, bodies=not yes)
     _confirm("close both" if unpublish else "publish this", yes)
     if not unpublish:
         publisher.book = result.publish_result(repository, book.session.name, lambda _: draft.picture, mine)
@@ -146,51 +150,53 @@ def _say(text: str) -> None:
     click.echo(one_line(text, 400), err=True)
 
 
-def _preview(draft: Draft, publisher: Publisher, unpublish: bool, output: Path | None) -> None:
-    """What would be done, to stderr, with both bodies; whole in the files that it names."""
-    plan = publisher.plan
-    if unpublish:
-        if not plan.pull and not plan.discussion:
-            raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
-                                    "git autoresearch publish")  # fmt: skip
-        for url in filter(None, (plan.place.pull, plan.place.discussion)):
-            _say(f"close      {url}")
-        return
-    told = publisher.pages()
+def _preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bool) -> None:
+    """What would be done, to stderr; both bodies whole in files, and as far as they are short below that."""
+    plan, told = publisher.plan, publisher.pages()
     files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
-    for line in _plan_lines(draft, plan, told.title):
+    for line in _plan_lines(draft, plan, told):
         _say(line)
-    for name, body, file in (("pull request", told.pull, files[0]), ("Discussion", told.paper, files[1])):
-        if name == "Discussion" and plan.whole:
-            continue
+    _say(f"whole in   {files[0].parent}")
+    for name, body in (("pull request", told.pull), ("Discussion", told.paper))[: (1 if plan.whole else 2) if bodies else 0]:
         lines = defuse(body, len(body)).strip().splitlines()
         shown = "\n".join(f"  | {line}" for line in lines[:SHOWN_LINES])
         rest = f"\n  … {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
-        click.echo(f"\n{name}, whole in {file}:\n\n{shown}{rest}", err=True)
-    click.echo("", err=True)
+        click.echo(f"\n{name}:\n\n{shown}{rest}", err=True)
 
 
-def _plan_lines(draft: Draft, plan: Plan, title: str) -> list[str]:
+def _preview_withdrawal(draft: Draft, plan: Plan) -> None:
+    if not plan.pull and not plan.discussion:
+        raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
+                                "git autoresearch publish")  # fmt: skip
+    for url in filter(None, (plan.place.pull, plan.place.discussion)):
+        _say(f"close      {url}")
+
+
+def _plan_lines(draft: Draft, plan: Plan, told: Pages) -> list[str]:
     book, place, target = draft.book, plan.place, plan.target
     seen = f"those who may read {target.name}" if target.private else "everybody"
-    below = publication.below_base(draft.repository, book, target.head)
-    kept = len(draft.paper.results.kept)
     where = plan.home.name if plan.home else f"{place.repository}, a fork that is made first"
+    kept = count(len(draft.paper.results.kept), "kept experiment")
     lines = [
         f"publish    session {book.session.name} to {target.name} ({plan.hub.source}), for {seen} to see",
-        f"title      {title}",
-        f"push       {place.branch} to {where}: the baseline, {kept} kept, the results",
+        f"title      {told.title}",
+        f"branch     {place.branch} to {where}: the baseline, {kept}, the results",
     ]
+    below = publication.below_base(draft.repository, book, target.head)
     if below:
-        lines.append(f"           and {len(below)} commits below the baseline that {target.name} does not have: {below[-1]}, …")
+        has = count(len(below), "commit")
+        lines.append(f"           and {has} below the baseline that {target.name} does not have, the last: {below[-1]}")
     if place.notebook:
-        lines.append(f"           {place.notebook}: {len(book.experiments)} experiments, with everything that was discarded")
-    draftless = "" if plan.pull else ", a draft"
-    lines.append(f"pull       {'update ' + place.pull if plan.pull else 'new, into ' + target.default_branch}{draftless}")
+        lines.append(f"notebook   {place.notebook}: all {count(len(book.experiments), 'experiment')}, also what was discarded")
+    lines.append(f"pull       {_state(plan.pull, told.title, told.pull) or f'new, a draft into {target.default_branch}'}")
     if not plan.whole:
         new = f"new, in {plan.categories[0].name}" if plan.categories else ""
-        lines.append(f"paper      {'update ' + place.discussion if plan.discussion else new}")
+        lines.append(f"paper      {_state(plan.discussion, told.title, told.paper) or new}")
     return [*lines, *(f"note       {note}" for note in plan.notes)]
+
+
+def _state(item: PullRequest | Discussion | None, title: str, body: str) -> str:
+    return "" if item is None else f"{item.url}, {'as it is' if says(item, title, body) else 'to be updated'}"
 
 
 def _confirm(what: str, yes: bool) -> None:

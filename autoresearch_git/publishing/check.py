@@ -157,7 +157,16 @@ def _headline(paper: Paper) -> Known:
     )
     known = Known().add(*_of_experiment(paper, Result(results.baseline)), results.total.delta, results.total.error, *kept)
     known.add(*(len(rows) for rows in counts), results.noise.sd, results.noise.floor, results.noise.degrees)
-    known.add(session.budget, session.timeout, paper.hours, paper.runs, *paper.seeds, *map(wording.day, paper.days))
+    known.add(
+        session.budget,
+        session.timeout,
+        paper.seconds,
+        paper.seconds / 60,
+        paper.seconds / 3600,
+        paper.runs,
+        *paper.seeds,
+        *map(wording.day, paper.days),
+    )
     known.add(
         *(ancestor.commits for ancestor in paper.ancestors), *paper.adopted_from, session.name, session.run, *session.editable
     )

@@ -32,7 +32,7 @@ MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "crashes": 8, "shapes"
 LEAST_ROWS = 5  # of a table that is cut
 _FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
-    "day": wording.day, "digits": wording.digits_for,
+    "day": wording.day, "duration": wording.duration, "digits": wording.digits_for,
 }  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
         findings=tuple(_claims(paper, room)),
         seeds=paper.seeds,
         program=paper.program,
-        cost={"hours": round(paper.hours, 2), "runs": paper.runs},
+        cost={"hours": round(paper.seconds / 3600, 3), "runs": paper.runs},
     )
 
 

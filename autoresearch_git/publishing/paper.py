@@ -120,9 +120,9 @@ class Paper:
         return sum(len(e.measurements) for e in self.results.experiments)
 
     @property
-    def hours(self) -> float:
+    def seconds(self) -> float:
         """Of machine time, as the lab timed every run."""
-        return sum(e.seconds for e in self.results.experiments) / 3600
+        return sum(e.seconds for e in self.results.experiments)
 
     @property
     def days(self) -> tuple[int, int]:

@@ -227,15 +227,15 @@ class Publisher:
     def _bring_up_to_date(self) -> None:
         """Edit what does not say what it should, with the links that are known by now."""
         wanted, pull, discussion = self.pages(), self.pull, self.discussion
-        if discussion and not _says(discussion, wanted.title, wanted.paper):
+        if discussion and not says(discussion, wanted.title, wanted.paper):
             self._on_discussion(
                 lambda: self.writer.edit_discussion(discussion.id, wanted.title, wanted.paper),
-                lambda d: _says(d, wanted.title, wanted.paper), "updated",
+                lambda d: says(d, wanted.title, wanted.paper), "updated",
             )  # fmt: skip
-        if pull and pull.state == "OPEN" and not _says(pull, wanted.title, wanted.pull):
+        if pull and pull.state == "OPEN" and not says(pull, wanted.title, wanted.pull):
             self._on_pull(
                 lambda: self.writer.edit_pull(pull.number, wanted.title, wanted.pull),
-                lambda p: _says(p, wanted.title, wanted.pull), "updated",
+                lambda p: says(p, wanted.title, wanted.pull), "updated",
             )  # fmt: skip
 
     def _label(self) -> None:
@@ -293,7 +293,8 @@ def _that(item: T | None, holds: Callable[[T], bool]) -> T | None:
     return item if item is not None and holds(item) else None
 
 
-def _says(item: PullRequest | Discussion, title: str, body: str) -> bool:
+def says(item: PullRequest | Discussion, title: str, body: str) -> bool:
+    """Whether it is what we would write, whatever line ends GitHub gave it."""
     return item.title == title and _lines(item.body) == _lines(body)
 
 

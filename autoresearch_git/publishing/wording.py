@@ -44,3 +44,10 @@ def count(number: int, word: str) -> str:
 
 def day(seconds_since_epoch: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds_since_epoch))
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `5.5 min` or `7.5 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
