@@ -158,60 +158,9 @@ def _preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bo
     """What would be done, to stderr; both bodies whole in files, and as far as they are short below that."""
     plan, told = publisher.plan, publisher.pages()
     files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
-    for label, line in _plan_rows(draft, plan, told):
+    for label, line in _rows(draft, plan, told):
         _row(label, line)
     _row("whole in", str(files[0].parent))
-    for name, body in (("pull request", told.pull), ("Discussion", told.paper)):
-        click.echo(f"\n======== {name} ========\n\n{defuse(body, len(body)) if sys.stdout.isatty() else body}")
-    for file in files:
-        click.echo(f"wrote {file}", err=True)
-
-
-def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
-    contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
-
-
-# -- with GitHub ----------------------------------------------------------------------------------------------------------
-
-
-def _publisher(draft: Draft, hub: Hub, wishes: Wishes) -> Publisher:
-    """Asks GitHub what is there, and is ready to publish. Raises AutoresearchError for what stands in the way."""
-    if not hub.trusted:
-        raise AutoresearchError(f"no token is sent to {hub.host}, so nothing can be published to {hub.name}",
-                                f"git config --add autoresearch.hub {hub.url}, if you know it")  # fmt: skip
-    token = token_for(draft.repository, hub)
-    if token is None:
-        raise AutoresearchError(f"publishing to {hub.name} needs a token for {hub.host}", tokens.how_to_log_in(hub.host))
-    timeout = draft.settings.api_timeout
-    writer = Writer(hub.api, hub.owner_name, hub.name, token.value, token.source, _say, PATIENCE, timeout)
-
-    def remote(of: Hub) -> Remote:
-        return Remote(of.url, token.value)
-
-    plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
-    return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, _say)
-
-
-def _say(text: str) -> None:
-    click.echo(one_line(text, 400), err=True)
-
-
-def _row(label: str, text: str) -> None:
-    click.echo(f"{label:<10} {one_line(text, 400)}", err=True)
-
-
-def _preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bool) -> None:
-    """What would be done, to stderr; both bodies whole in files, and as far as they are short below that."""
-    plan, told = publisher.plan, publisher.pages()
-    files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
-    for line in _plan_lines(draft, plan, told):
-        _say(line)
-    _say(f"whole in   {files[0].parent}")
     for name, body in (("pull request", told.pull), ("Discussion", told.paper))[: (1 if plan.whole else 2) if bodies else 0]:
         lines = defuse(body, len(body)).strip().splitlines()
         shown = "\n".join(f"  | {line}" for line in lines[:SHOWN_LINES])
@@ -219,17 +168,7 @@ def _preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bo
         click.echo(f"\n{name}:\n\n{shown}{rest}", err=True)
 
 
-def _preview_withdrawal(draft: Draft, plan: Plan) -> None:
-    if not plan.pull and not plan.discussion:
-        raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
-                                "git autoresearch publish")  # fmt: skip
-    if plan.pull:
-        _row("close", f"{plan.pull.url}" + ("" if plan.pull.state == "OPEN" else ", which is closed already"))
-    if plan.discussion:
-        _row("close", f"{plan.discussion.url}" + (", which is closed already" if plan.discussion.closed else ""))
-
-
-def _plan_rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
+def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
     book, place, target = draft.book, plan.place, plan.target
     seen = f"those who may read {target.name}" if target.private else "everybody"
     where = plan.home.name if plan.home else f"{place.repository}, a fork that is made first"
@@ -250,6 +189,16 @@ def _plan_rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
         new = f"new, in {plan.categories[0].name}" if plan.categories else ""
         rows.append(("paper", _state(plan.discussion, told.title, told.paper) or new))
     return [*rows, *(("note", note) for note in plan.notes)]
+
+
+def _preview_withdrawal(draft: Draft, plan: Plan) -> None:
+    if not plan.pull and not plan.discussion:
+        raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
+                                "git autoresearch publish")  # fmt: skip
+    if plan.pull:
+        _row("close", f"{plan.pull.url}" + ("" if plan.pull.state == "OPEN" else ", which is closed already"))
+    if plan.discussion:
+        _row("close", f"{plan.discussion.url}" + (", which is closed already" if plan.discussion.closed else ""))
 
 
 def _state(item: PullRequest | Discussion | None, title: str, body: str) -> str:
