@@ -685,6 +685,8 @@ summary = {
     "num_steps": clock.num_steps,
     "num_params_M": f"{num_params / 1e6:.1f}",
     "depth": DEPTH,
+    "width": WIDTH,
+    "num_heads": NUM_HEADS,
     "tokens_per_second": f"{tokens_per_second:.0f}",
     "step_ms": f"{1000 * clock.step_seconds:.1f}",
     **{f"{phase}_seconds": f"{spent:.2f}" for phase, spent in seconds.items()},  # together total_seconds
