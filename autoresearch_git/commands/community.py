@@ -53,15 +53,24 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
     own = settings.platform or machine.hardware_class(machine.gpu_name())
     metric = Metric(settings.metric, settings.direction)
     commit = repository.resolve(base)
+    mine = _own(repository, settings)
     if commit is None:
-        return Here(metric, platform or own, settings.budget)
+        return Here(metric, platform or own, settings.budget, own=mine)
     session = Session(
         own, "", commit, metric, settings.run, settings.editable, settings.budget, settings.timeout, prepare=settings.prepare
     )
     harness = read_harness(repository, session)
     data = _data(repository, own) if platform in (None, own) else ""
     files = {path: blob for path, blob in harness.files.items() if path not in LOCK_FILES}
-    return Here(metric, platform or own, settings.budget, files, data)
+    return Here(metric, platform or own, settings.budget, files, data, mine)
+
+
+def _own(repository: Repository, settings: Settings) -> frozenset[str]:
+    """What tells the sessions of this repository: the first records of their notebooks, the tips of their branches."""
+    begun = [name for name in session_names(repository) if begun_here(repository, name)]
+    branches = repository.refs_below(f"refs/heads/{settings.branch_prefix}/")
+    tips = {tip for ref, tip in branches.items() if ref.endswith(tuple(f"/{name}" for name in begun))}
+    return frozenset(repository.roots(notebook.NAMESPACE + name for name in begun)) | tips
 
 
 def _data(repository: Repository, platform: str) -> str:

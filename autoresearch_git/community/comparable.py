@@ -27,19 +27,26 @@ EQUIVALENT = (
 )
 
 
+OWN = "yours"
 _CONTRADICTED = "others could not repeat it"
 
 
 @dataclass(frozen=True)
 class Here:
     """What a number of this repository on this machine means. `files` are path → blob of its harness, without lock files;
-    `data` is empty where no session has run here."""
+    `data` is empty where no session has run here; `own` names its sessions, by the first records of their notebooks and by the
+    tips of their branches."""
 
     metric: Metric
     platform: str
     budget: float
     files: Mapping[str, str] = field(default_factory=dict)
     data: str = ""
+    own: frozenset[str] = frozenset()
+
+    def owns(self, finding: Finding) -> bool:
+        """Whether it tells of a session of this repository: nobody is inspired by themselves."""
+        return bool(self.own & {finding.record.identity, finding.report.head})
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Reason:
 @dataclass(frozen=True)
 class Comparability:
     reasons: tuple[Reason, ...]
-    evidence: str  # self-reported, reproduced ×N, contradicted
+    evidence: str  # yours, self-reported, reproduced ×N, contradicted
 
     @property
     def comparable(self) -> bool:
@@ -78,7 +85,7 @@ class Comparability:
 
 def compare(finding: Finding, here: Here, replications: Iterable[Replication] = ()) -> Comparability:
     """The verdict on a finding for this place. `replications` are those that others published of it."""
-    evidence = evidence_of(replications)
+    evidence = OWN if here.owns(finding) else evidence_of(replications)
     reasons = (
         _metric(finding, here),
         _untouched(finding, here),

@@ -125,7 +125,7 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], fai
 def _verdicts(library: Library, here: Here) -> dict[str, tuple[Finding, Comparability]]:
     replications = library.replications()
     found = library.findings("metric = ?", (here.metric.name,))
-    return {f.key: (f, compare(f, here, replications.get(f.report.key, ()))) for f in found}
+    return {f.key: (f, compare(f, here, replications.get(f.report.key, ()))) for f in found if not here.owns(f)}
 
 
 def _told_of(
@@ -136,10 +136,13 @@ def _told_of(
     seen: set[object] = set()
     for hit in library.hits("f.metric = ?", (here.metric.name,)):
         claim, finding = hit.claim, hit.finding
+        known = verdicts.get(finding.key)
+        if known is None:
+            continue
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)
         more = bool(claim.lines) and len(claim.lines) != 2 * len(claim.changes)  # the diff does something besides
-        if not claim.changes or more or claim.identity in seen or not verdicts[finding.key][1].proven:
+        if not claim.changes or more or claim.identity in seen or not known[1].proven:
             continue
         steps = [_placed(change, origins[(finding.key, change.key)], constants) for change in claim.changes]
         placed = tuple(step for step in steps if step)

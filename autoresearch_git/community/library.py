@@ -24,15 +24,16 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 
-FORMAT = 1  # of the tables and of what the readers make; another one is read anew
+FORMAT = 2  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
 CREATE INDEX reports_unparsed ON reports (hub) WHERE parsed = 0;
 CREATE TABLE hubs (name TEXT PRIMARY KEY, json TEXT);
 CREATE TABLE findings (id INTEGER PRIMARY KEY, key TEXT UNIQUE, report TEXT, hub TEXT, metric TEXT, platform TEXT, source TEXT,
-                       json TEXT);
+                       session TEXT, json TEXT);
 CREATE INDEX findings_report ON findings (report);
+CREATE INDEX findings_session ON findings (session) WHERE session <> '';
 CREATE TABLE claims (id INTEGER PRIMARY KEY, finding INTEGER, description TEXT, status TEXT, value REAL, delta REAL, source TEXT,
                      commit_ TEXT, sha TEXT, changes TEXT, lines TEXT);
 CREATE INDEX claims_finding ON claims (finding);
@@ -157,6 +158,15 @@ class Library:
         self._db.execute("DELETE FROM findings WHERE report = ?", (report,))
         self._db.execute("DELETE FROM replications WHERE report = ?", (report,))
 
+    def drop_twins(self, hub: str, session: str) -> None:
+        """Of a session that a pull request and a Discussion of one hub tell, leave what the pull request tells: it has the
+        commits. `session` is its identity."""
+        query = "SELECT f.report, r.kind FROM findings f JOIN reports r ON r.key = f.report WHERE f.session = ? AND f.hub = ?"
+        kinds = dict(self._db.execute(query, (session, hub)).fetchall())
+        for report, kind in kinds.items():
+            if kind == "discussion" and "pull" in kinds.values():
+                self.drop_findings(report)
+
     def _put_finding(self, finding: Finding) -> None:
         row = (
             finding.key,
@@ -165,10 +175,11 @@ class Library:
             finding.metric.name,
             finding.platform,
             finding.source,
+            finding.record.identity,
             _dump(finding),
         )
         cursor = self._db.execute(
-            "INSERT INTO findings (key, report, hub, metric, platform, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            "INSERT INTO findings (key, report, hub, metric, platform, source, session, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
         )
         for claim in finding.claims:
             self._put_claim(cursor.lastrowid or 0, finding, claim)
@@ -303,7 +314,7 @@ def _load(text: str) -> Finding:
     told["metric"] = Metric(**told["metric"]) if told["metric"] else None
     told["findings"] = tuple(ClaimedChange(**c) for c in told["findings"])
     told["replications"] = tuple(Replication(**r) for r in told["replications"])
-    told["adopted_from"] = tuple(told["adopted_from"])
+    told["adopted_from"], told["seeds"] = tuple(told["adopted_from"]), tuple(told["seeds"])
     fields["record"] = Record(**told)
     for name in ("claims", "problems", "changed", "doubts"):
         fields[name] = tuple(fields[name])

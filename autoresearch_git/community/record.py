@@ -64,7 +64,10 @@ class Replication:
 
 @dataclass(frozen=True)
 class Record:
+    """What a record block says. `identity` is the commit that opened the session's notebook, which no other session has."""
+
     session: str = ""
+    identity: str = ""
     repository: str = ""
     branch: str = ""
     base: str = ""
@@ -126,6 +129,7 @@ def _record(fields: Mapping[str, Any]) -> Record:
     platform = fields.get("platform")
     return Record(
         session=_text(fields.get("session")),
+        identity=_sha(fields.get("identity")),
         repository=_text(fields.get("repository")),
         branch=_text(fields.get("branch")),
         base=_sha(fields.get("base")),

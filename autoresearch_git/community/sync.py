@@ -202,6 +202,8 @@ class Syncer:
 
     def _keep(self, hub: Hub, evidence: Evidence, found: Sequence[Finding]) -> int:
         self.library.put_findings(evidence.report, found)
+        for session in {finding.record.identity for finding in found} - {""}:
+            self.library.drop_twins(hub.name, session)
         if evidence.notebook and evidence.report.kind == "pull":  # the pull request tells the same session, and more
             self.library.drop_findings(f"{hub.name}@{evidence.notebook.session.name}")
         return len(found)
@@ -247,7 +249,7 @@ class Syncer:
             self.tell(f"{report.key}: {error.message}")
             return None
         branch = f"{_below(hub)}heads/{book.session.branch.removeprefix('refs/heads/')}"
-        own = report.kind == "notebook" or report.head in (refs.get(branch), book.head)
+        own = report.kind == "notebook" or report.head in (refs.get(branch), *book.tips)
         return book if own else None
 
     def _texts(self, branches: Iterable[Branch], suffix: str, largest: int) -> dict[str, dict[str, str]]:

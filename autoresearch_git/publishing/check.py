@@ -65,10 +65,16 @@ class Known:
 def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]]) -> list[str]:
     """What does not hold, a line each; empty where everything does. `exists` gives those of some (short) shas that are
     commits here."""
-    shas = {match[0] for match in _SHA.finditer(text)}
+    shas = {match[0] for match in _SHA.finditer(text)} - _elsewhere(paper)
     there = exists(shas)
     found = [f"{sha} is no commit of this repository" for sha in sorted(shas - there)]
     return [*found, *_record_problems(paper, text), *_number_problems(paper, text)]
+
+
+def _elsewhere(paper: Paper) -> set[str]:
+    """Commits of others that the session's own record names: they need not be here."""
+    sources = (*(tried.finding for tried in paper.tried), *paper.adopted_from)
+    return {match[0] for source in sources for match in _SHA.finditer(source)}
 
 
 # -- the record ---------------------------------------------------------------------------------------------------------

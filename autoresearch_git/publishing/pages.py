@@ -116,6 +116,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
     facts = {name: str(value) for name, value in first.platform.items()}
     return Record(
         session=session.name,
+        identity=paper.identity,
         repository=place.repository,
         branch=place.branch,
         base=session.base,

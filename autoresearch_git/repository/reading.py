@@ -73,6 +73,12 @@ class Reading:
         """The chain of first parents from `tip` back, newest first, at most that many, with their authors."""
         return list(self._log(["--first-parent", f"--max-count={most}", "--end-of-options", tip], None))
 
+    def roots(self, tips: Iterable[str]) -> list[str]:
+        """Where the chains of first parents of the tips begin, in one git process."""
+        asked = "".join(f"{tip}\n" for tip in tips).encode()
+        arguments = ("--first-parent", "--max-parents=0", "--stdin")
+        return self._calls.run("rev_list", *arguments, stdin=asked).split() if asked else []
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` reaches `old`; also false where one of them is not here."""
         return self._calls.attempt("merge_base", "--is-ancestor", old, new) is not None
