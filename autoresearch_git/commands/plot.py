@@ -14,8 +14,8 @@ import click
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.history import read_history
 from autoresearch_git.noise import measured_noise
-from autoresearch_git.publishing.progress import Chart
-from autoresearch_git.publishing.terminal import terminal
+from autoresearch_git.publishing.charts.progress import Chart
+from autoresearch_git.publishing.charts.terminal import terminal
 from autoresearch_git.repository import open_repository
 
 _PIPE_WIDTH = 80
@@ -55,7 +55,7 @@ def _temporary(name: str) -> Path:
 
 
 def _write(chart: Chart, path: Path) -> Path:
-    from autoresearch_git.publishing.charts import picture  # matplotlib takes half a second
+    from autoresearch_git.publishing.charts.picture import picture  # matplotlib takes half a second
 
     content = picture(chart, path.suffix.lower().removeprefix("."))
     try:

@@ -18,6 +18,7 @@ from autoresearch_git.ledger.session import folder_of
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import paper as papers
+from autoresearch_git.publishing.charts.progress import Chart
 from autoresearch_git.publishing.paper import Paper, Place
 from autoresearch_git.repository import Repository
 
@@ -46,11 +47,11 @@ def folder(repository: Repository, book: Notebook) -> Path:
 
 def picture(book: Notebook, paper: Paper) -> dict[str, bytes]:
     """The progress picture, as a file of the result commit."""
-    from autoresearch_git.publishing import charts  # only who draws needs matplotlib
+    from autoresearch_git.publishing.charts.picture import picture as draw  # only who draws needs matplotlib
 
     metric, experiments = book.session.metric, book.experiments
-    chart = charts.Chart(paper.session.branch.removeprefix("refs/heads/"), metric, experiments, measured_noise(experiments).floor)
-    return {PICTURE: charts.picture(chart)}
+    chart = Chart(paper.session.branch.removeprefix("refs/heads/"), metric, experiments, measured_noise(experiments).floor)
+    return {PICTURE: draw(chart)}
 
 
 def refuse_secrets(repository: Repository, paper: Paper) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from autoresearch_git.experiment import Metric
 from autoresearch_git.plaintext import one_line
-from autoresearch_git.publishing.progress import Progress
+from autoresearch_git.publishing.charts.progress import Progress
 
 _MOST_DECIMALS = 6
 _LARGEST = 1e10  # a number that is written out

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable
 
 from autoresearch_git.plaintext import one_line
-from autoresearch_git.publishing.progress import Chart, Dot, Progress, progress, view
-from autoresearch_git.publishing.words import better, figures, headline, numbers_along, ticks
+from autoresearch_git.publishing.charts.captions import better, figures, headline, numbers_along, ticks
+from autoresearch_git.publishing.charts.progress import Chart, Dot, Progress, progress, view
 
 _AROUND = 5  # lines that are not the plot: two of title, the axis and its numbers, the legend
 _LEAST_WIDTH, _LEAST_HEIGHT = 30, 10

@@ -25,12 +25,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image, ImageColor
 
-from autoresearch_git.publishing.placement import Box, Label, Placed, Plane, Point
-from autoresearch_git.publishing.progress import Chart, Dot, Progress, View, progress, view
-from autoresearch_git.publishing.terminal import terminal
-from autoresearch_git.publishing.words import better, figures, headline, numbers_along, short, ticks
-
-__all__ = ["Chart", "picture", "terminal"]
+from autoresearch_git.publishing.charts.captions import better, figures, headline, numbers_along, short, ticks
+from autoresearch_git.publishing.charts.placement import Box, Label, Placed, Plane, Point
+from autoresearch_git.publishing.charts.progress import Chart, Dot, Progress, View, progress, view
 
 WIDTH, HEIGHT, DPI = 504.0, 306.0, 200  # points, points, pixels an inch: 1400 × 850
 _RIGHT, _TOP, _BOTTOM = 10.0, 60.0, 32.0  # points around the axes; the left depends on the numbers there
