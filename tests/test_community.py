@@ -813,6 +813,47 @@ def test_a_published_session_is_one_finding_with_every_experiment(github: GitHub
     assert "ada/toy@cpu/t" not in _findings(inspired, "--all")  # our own notebook is no finding of ours
 
 
+def test_a_published_session_is_nobodys_inspiration_to_itself(
+    github: GitHub, toy: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pull request and its Discussion are one finding, which says whose it is; another clone tries what it found."""
+    github.user("ada", token="t-ada")
+    hub = github.repository("lab/toy", discussions=True)
+    hub.import_from(toy.root)
+    hub.allow("ada", "write")
+    toy.git("remote", "add", "origin", f"{github.url}/lab/toy.git")
+    monkeypatch.setenv("GITHUB_API_URL", github.api_url)
+    monkeypatch.setenv("GH_ENTERPRISE_TOKEN", "t-ada")
+    toy.ok("start", "--tag", "t", "--experiments", "6")
+    toy.ok("publish", "--yes")
+    assert [(f["finding"], f["evidence"]) for f in _findings(toy, "--sync").values()] == [("lab/toy#1", "yours")]
+    ran = toy.run("start", "--resume", "--tag", "t", "--experiments", "1")
+    assert "findings of score" not in ran.err
+    assert toy.experiments()[-1]["inspired_by"] == ""
+
+    subprocess.run(["git", "clone", "-q", hub.git_dir, tmp_path / "bob"], check=True)
+    bob = World(tmp_path / "bob")
+    bob.git("remote", "set-url", "origin", f"{github.url}/lab/toy.git")
+    bob.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    bob.ok("start", "--tag", "b", "--experiments", "2")
+    assert [e["inspired_by"].split()[0] for e in bob.experiments()[1:] if e["inspired_by"]] == ["lab/toy#1"] * 2
+
+
+def test_a_record_without_room_for_everything_is_completed_by_its_table(hub: Repository, empty: World) -> None:
+    steps = [(f"EMBEDDING_LR 0.6 to 0.{n}", TRAIN, 0.99 + n / 1000, "discard") for n in range(10, 90)]
+    head = _session(hub, "exp/H100/many", [("more", _better(TRAIN, "2**19", "2**18"), 0.99, "keep"), *steps])
+    kept = hub.refs()["refs/heads/exp/H100/many"]
+    told = {"session": "H100/many", "head": head, "metric": {"name": "val_bpb", "direction": "min"}, "baseline": {"mean": 0.9979},
+            "best": {"mean": 0.99}, "experiments": {"keep": 1, "discard": 80, "crash": 0},
+            "findings": [{"commit": kept, "description": "more", "delta": -0.0079, "status": "keep"}]}  # fmt: skip
+    hub.pull("exp/H100/many", "exp/H100/many: 0.9979 → 0.9900 in 81 experiments", _record(**told))
+    _findings(empty, "--sync")
+    shown = json.loads(empty.ok("findings", "show", "1", "--json"))[0]
+    assert shown["source"] == "record"
+    assert sum(claim["status"] == "discard" for claim in shown["claims"]) == 80
+    assert "0.11" in empty.ok("findings", "tried", "EMBEDDING_LR 0.6 → 0.11")
+
+
 def test_no_inspiration_reads_nothing(github: GitHub, inspired: World) -> None:
     ran = inspired.run("start", "--tag", "t", "--experiments", "1", "--no-inspiration")
     assert ran.code == 0

@@ -8,7 +8,7 @@ first that has results gives the claims, the others are held against it. Every c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoresearch_git.community import changes, prose, record
 from autoresearch_git.community.branches import Branch, BranchCommit
@@ -133,7 +133,7 @@ def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Sourc
     if evidence.notebook:
         yield "notebook", evidence.notebook.session.notebook, _of_notebook(evidence.notebook)
     if told.metric and (told.findings or told.best):
-        yield "record", "record", _of_record(told, told.metric)
+        yield "record", "record", _of_record(told, told.metric, [t for tables in evidence.tables.values() for t in tables])
     for path, found_there in sorted(evidence.tables.items()):
         for i, results in enumerate(found_there):
             if results.rows:
@@ -157,10 +157,19 @@ def _of_notebook(book: Notebook) -> Results:
     return Results(metric.name, metric.direction, rows)
 
 
-def _of_record(told: Record, metric: Metric) -> Results:
-    rows = [Row(i + 1, c.commit, None, c.status, c.description, c.status, delta=c.delta) for i, c in enumerate(told.findings)]
+def _of_record(told: Record, metric: Metric, tables: Sequence[Results]) -> Results:
+    """What a record claims. It names as many changes as it has room for; a table with as many rows as it says that there were
+    experiments names them all, each with its value."""
+    known = {claim.commit[:7]: claim for claim in told.findings if claim.commit}
+    whole = sum(told.experiments.values())
+    for table in tables:
+        if table.metric == metric.name and len(table.rows) == whole + 1 and whole > len(told.findings):
+            claims = ((row, known.get(row.sha[:7])) for row in table.rows)
+            rows = tuple(replace(row, commit=c.commit, delta=c.delta) if c else row for row, c in claims)
+            return Results(metric.name, metric.direction, rows)
+    named = [Row(i + 1, c.commit, None, c.status, c.description, c.status, delta=c.delta) for i, c in enumerate(told.findings)]
     first = [Row(0, told.base, told.baseline.mean, "baseline", "baseline")] if told.baseline else []
-    return Results(metric.name, metric.direction, (*first, *rows))
+    return Results(metric.name, metric.direction, (*first, *named))
 
 
 def _of_headline(headline: prose.Headline, wanted: Metric) -> Results:
@@ -204,9 +213,8 @@ def _finding(
     kind, where, results = source
     metric = _metric(results, wanted)
     claims = tuple(_claims(results, metric, branch, where)) if kind != "title" else ()
-    baseline, best, kept = _values(results, metric)
-    if kind == "record" and told.best:
-        best = told.best.mean
+    baseline, _, kept = _values(results, metric)
+    best = _best(kind, results, metric, told)
     platform, platform_source, doubt = _platform(evidence, told, claims)
     doubted = [*doubts(metric, baseline, best, kept), *doubt, *_disagreements(best, others, metric, told, report)]
     notes = [
@@ -252,6 +260,11 @@ def _values(results: Results, metric: Metric) -> tuple[float | None, float | Non
     return baseline, (min if metric.direction == "min" else max)(kept, default=None), kept
 
 
+def _best(kind: str, results: Results, metric: Metric, told: Record) -> float | None:
+    """The result that a source claims; a record says it apart from its changes, which have no values."""
+    return told.best.mean if kind == "record" and told.best else _values(results, metric)[1]
+
+
 def _counts(kind: str, claims: Sequence[Claim], told: Record, report: Report) -> dict[str, int]:
     if kind == "title":
         headline = prose.headline(report.title) or prose.headline(report.body)
@@ -265,8 +278,8 @@ def _counts(kind: str, claims: Sequence[Claim], told: Record, report: Report) ->
 
 def _disagreements(best: float | None, others: Sequence[Source], metric: Metric, told: Record, report: Report) -> Iterator[str]:
     """Where a report contradicts itself: its less trusted sources say another result, or its record another commit."""
-    for _, where, results in others:
-        value = _values(results, metric)[1] if results.metric == metric.name else None
+    for kind, where, results in others:
+        value = _best(kind, results, metric, told) if results.metric == metric.name else None
         if best is not None and value is not None and abs(value - best) > DIFFERENCE * max(abs(best), abs(value)):
             yield f"it says {best:g} and, in {where}, {value:g}"
     if told.head and report.head and told.head != report.head:
