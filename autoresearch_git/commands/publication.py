@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 from autoresearch_git.commands import community
 from autoresearch_git.community.hubs import Hub, publication_hub
@@ -19,7 +17,8 @@ from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import paper as papers
 from autoresearch_git.publishing.charts.progress import Chart
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place, remembered
 from autoresearch_git.repository import Repository
 
 NOTES = "notes.md"
@@ -86,28 +85,11 @@ def templates(repository: Repository, settings: Settings) -> Path | None:
 # -- what was published before -----------------------------------------------------------------------------------------
 
 
-def _memory(repository: Repository, name: str) -> Path:
-    return folder_of(repository, name) / "published.json"
-
-
-def remembered(repository: Repository, name: str) -> Place | None:
-    """Where a session was published, as this repository remembers it. GitHub knows better: it is always asked before a write."""
-    try:
-        fields: dict[str, Any] = json.loads(_memory(repository, name).read_text(encoding="utf-8"))
-        return Place(**fields)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
 def published_as(repository: Repository, book: Notebook) -> str:
     """The tag that the session was published under before; empty where that is its own."""
     before = remembered(repository, book.session.name)
     tag = before.branch.rpartition("/")[2] if before else ""
     return "" if tag == book.session.tag else tag
-
-
-def remember(repository: Repository, name: str, place: Place) -> None:
-    _memory(repository, name).write_text(json.dumps(dataclasses.asdict(place)), encoding="utf-8")
 
 
 def known_place(repository: Repository, settings: Settings, book: Notebook, hub: Hub | None = None, head: str = "") -> Place:

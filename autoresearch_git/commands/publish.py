@@ -21,7 +21,8 @@ from autoresearch_git.ledger.session import choose_session
 from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place, remember
 from autoresearch_git.publishing.plan import Plan, Wishes, look
 from autoresearch_git.publishing.publish import Published, Publisher, says
 from autoresearch_git.publishing.wording import count
@@ -78,7 +79,7 @@ def command(
     if not unpublish:
         publisher.book = result.publish_result(repository, book.session.name, lambda _: draft.picture, mine)
     published = _carry_out(publisher, unpublish)
-    publication.remember(repository, book.session.name, published.place)
+    remember(repository, book.session.name, published.place)
     _tell(published, as_json)
 
 

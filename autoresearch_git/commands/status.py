@@ -14,6 +14,7 @@ from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.lock import holder
 from autoresearch_git.ledger.session import choose_session, folder_of, read_inflight, session_names
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.place import remembered
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -40,6 +41,8 @@ def command(session: str | None, only_path: bool, as_json: bool) -> None:
             click.echo(f"    {fields['running']}")
         if fields["under_way"]:
             click.echo(f"    {fields['under_way']}")
+        for url in fields["published"]:
+            click.echo(f"    published  {url}")
 
 
 def _fields(repository: Repository, name: str) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
             log = folder / "logs" / f"{inflight.number:04d}-{len(inflight.measurements) + 1}.log"
             line = one_line(trial.parse_progress(trial.tail(log), 0).line)
             under_way += f"  |  {line}" if line else ""
+    place = remembered(repository, name)
     last = book.experiments[-1].seconds_since_epoch if book.experiments else repository.commit_time(book.tip)
     return {
         **console.session_fields(book.session, book.experiments),
@@ -61,6 +65,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
         "under_way": under_way,
         "last": last,
         "worktree": str(folder / "worktree"),
+        "published": [one_line(url) for url in (place.pull, place.discussion) if url] if place and not place.withdrawn else [],
     }
 
 

@@ -18,7 +18,8 @@ from autoresearch_git.community import record
 from autoresearch_git.community.record import Record
 from autoresearch_git.publishing import wording
 from autoresearch_git.publishing.pages import record_of
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place
 from autoresearch_git.publishing.results import Result
 
 _SHA = re.compile(

@@ -17,7 +17,8 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Status
 from autoresearch_git.plaintext import inert, one_line
 from autoresearch_git.publishing import wording
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place
 from autoresearch_git.publishing.results import Result
 
 LONGEST_BODY = 65_536  # as GitHub counts characters: UTF-16 code units

@@ -25,27 +25,6 @@ MOST_ANCESTORS = 1_000  # commits below the base that are looked at
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a session is, or is to be, published. Empty where it is not, or not known yet.
-
-    `web` is the page of the repository that holds the branch and the notebook, `head` the commit that the branch ends in,
-    `pull` and `discussion` the pages of the pull request and the Discussion. `ordinary`: the pull request is no draft.
-    `withdrawn`: both are closed by whoever posted them.
-    """
-
-    target: str = ""  # owner/name
-    repository: str = ""  # owner/name of `web`
-    web: str = ""
-    branch: str = ""
-    notebook: str = ""
-    head: str = ""
-    pull: str = ""
-    discussion: str = ""
-    ordinary: bool = False
-    withdrawn: bool = False
-
-
-@dataclass(frozen=True)
 class Tried:
     """Somebody else's claim that was tried here. `finding` is its name, with the commit where it has one; `claimed` the change
     of the metric that it told of, None where that is not known."""

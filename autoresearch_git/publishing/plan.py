@@ -12,7 +12,8 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing.pages import mark
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place
 from autoresearch_git.repository import Remote, Repository
 
 CATEGORIES = ("show-and-tell", "general")  # where papers are posted, in order of preference

@@ -19,7 +19,8 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages, mark
-from autoresearch_git.publishing.paper import Paper, Place
+from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.place import Place
 from autoresearch_git.publishing.plan import GIT_SECONDS, MAY_LABEL, MAY_PUSH, Plan, RemoteOf, chosen
 from autoresearch_git.repository import PushRefusedError, Repository
 

@@ -1,0 +1,50 @@
+"""Where a session is published, and how this repository remembers it: a view, as GitHub is asked before every write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoresearch_git.ledger.session import folder_of
+from autoresearch_git.repository import Repository
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a session is, or is to be, published. Empty where it is not, or not known yet.
+
+    `web` is the page of the repository that holds the branch and the notebook, `head` the commit that the branch ends in,
+    `pull` and `discussion` the pages of the pull request and the Discussion. `ordinary`: the pull request is no draft.
+    `withdrawn`: both are closed by whoever posted them.
+    """
+
+    target: str = ""  # owner/name
+    repository: str = ""  # owner/name of `web`
+    web: str = ""
+    branch: str = ""
+    notebook: str = ""
+    head: str = ""
+    pull: str = ""
+    discussion: str = ""
+    ordinary: bool = False
+    withdrawn: bool = False
+
+
+def _memory(repository: Repository, session: str) -> Path:
+    return folder_of(repository, session) / "published.json"
+
+
+def remembered(repository: Repository, session: str) -> Place | None:
+    """Where a session was published from here; None where it was not, or where that was forgotten."""
+    try:
+        fields: dict[str, Any] = json.loads(_memory(repository, session).read_text(encoding="utf-8"))
+        return Place(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def remember(repository: Repository, session: str, place: Place) -> None:
+    _memory(repository, session).write_text(json.dumps(dataclasses.asdict(place)), encoding="utf-8")
