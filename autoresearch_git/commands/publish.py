@@ -6,12 +6,12 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from autoresearch_git import tokens
 from autoresearch_git.commands import publication
-from autoresearch_git.community.github import Discussion, PullRequest, Writer
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -23,10 +23,13 @@ from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place, remember
-from autoresearch_git.publishing.plan import Plan, Wishes, look
-from autoresearch_git.publishing.publish import Published, Publisher, says
 from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Remote, Repository, open_repository
+
+if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
+    from autoresearch_git.community.github import Discussion, PullRequest
+    from autoresearch_git.publishing.plan import Plan
+    from autoresearch_git.publishing.publish import Published, Publisher
 
 PATIENCE = 90.0  # seconds that a publication waits for a rate limit
 SHOWN_LINES = 60  # of each body in the preview; all of it is in the files that it names
@@ -69,8 +72,7 @@ def command(
         _show(draft, pages.render(draft.paper, place, draft.templates), output, as_json)
         return
     result.check(repository, book.session.name, mine)
-    wishes = Wishes(tag or publication.published_as(repository, book), fork, discards, settings.category)
-    publisher = _publisher(draft, hub, wishes)
+    publisher = _publisher(draft, hub, tag, fork, discards)
     if unpublish:
         _preview_withdrawal(draft, publisher.plan)
     else:
@@ -129,8 +131,12 @@ def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
 # -- with GitHub ----------------------------------------------------------------------------------------------------------
 
 
-def _publisher(draft: Draft, hub: Hub, wishes: Wishes) -> Publisher:
+def _publisher(draft: Draft, hub: Hub, tag: str | None, fork: bool, discards: bool) -> Publisher:
     """Asks GitHub what is there, and is ready to publish. Raises AutoresearchError for what stands in the way."""
+    from autoresearch_git.community.github import Writer
+    from autoresearch_git.publishing.plan import Wishes, look
+    from autoresearch_git.publishing.publish import Publisher
+
     if not hub.trusted:
         raise AutoresearchError(f"no token is sent to {hub.host}, so nothing can be published to {hub.name}",
                                 f"git config --add autoresearch.hub {hub.url}, if you know it")  # fmt: skip
@@ -143,6 +149,7 @@ def _publisher(draft: Draft, hub: Hub, wishes: Wishes) -> Publisher:
     def remote(of: Hub) -> Remote:
         return Remote(of.url, token.value)
 
+    wishes = Wishes(tag or publication.published_as(draft.repository, draft.book), fork, discards, draft.settings.category)
     plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
     return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, _say)
 
@@ -203,6 +210,8 @@ def _preview_withdrawal(draft: Draft, plan: Plan) -> None:
 
 
 def _state(item: PullRequest | Discussion | None, title: str, body: str) -> str:
+    from autoresearch_git.publishing.publish import says
+
     return "" if item is None else f"{item.url}, {'as it is' if says(item, title, body) else 'to be updated'}"
 
 
