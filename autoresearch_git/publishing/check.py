@@ -145,7 +145,8 @@ def _tokens(line: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    return _ESCAPED.sub(r"\1", line).replace("**", "")
+    """The line without what Markdown hides: marks of bold text, and the backslash before a sign that is meant."""
+    return _ESCAPED.sub(r"\1", re.sub(r"(?<!\\)\*\*", "", line))
 
 
 def _headline(paper: Paper) -> Known:

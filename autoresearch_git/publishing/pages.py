@@ -33,7 +33,7 @@ MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "crashes": 8, "shapes"
 LEAST_ROWS = 5  # of a table that is cut
 _FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
-    "day": wording.day, "duration": wording.duration, "digits": wording.digits_for,
+    "day": wording.day, "plain": wording.plain, "duration": wording.duration, "digits": wording.digits_for,
 }  # fmt: skip
 
 

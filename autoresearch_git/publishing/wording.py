@@ -46,6 +46,13 @@ def day(seconds_since_epoch: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds_since_epoch))
 
 
+def plain(value: object) -> str:
+    """A figure as a run reported it, without digits that say nothing."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 10**15 else f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
 def duration(seconds: float) -> str:
     """`42 s`, `5.5 min` or `7.5 h`."""
     if seconds < 60:
