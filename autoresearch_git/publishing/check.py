@@ -111,7 +111,7 @@ def _number_problems(paper: Paper, text: str) -> Iterator[str]:
     rows = {row.experiment.commit: row for row in paper.results.rows}
     headline = _headline(paper)
     named = _named_rows(paper)
-    for place, line in _prose(text):
+    for place, line in prose(text):
         commits = {sha for match in _SHA.finditer(line) for sha in rows if sha.startswith(match[0])}
         first_cell = _plain(line.strip().strip("|").partition("|")[0]).strip() if line.lstrip().startswith("|") else ""
         if commits:
@@ -120,7 +120,7 @@ def _number_problems(paper: Paper, text: str) -> Iterator[str]:
             known = named[first_cell]
         else:
             known = headline
-        for token in _tokens(line):
+        for token in tokens(line):
             if not known.explains(token):
                 whose = f"of {', '.join(sorted(sha[:7] for sha in commits))}" if commits else "of this session's headline"
                 yield (
@@ -130,7 +130,7 @@ def _number_problems(paper: Paper, text: str) -> Iterator[str]:
                 )
 
 
-def _prose(text: str) -> Iterator[tuple[int, str]]:
+def prose(text: str) -> Iterator[tuple[int, str]]:
     """(line number, line) of what is no comment and no command."""
     blank = re.sub(r"<!--.*?-->", lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
     fenced = False
@@ -140,7 +140,7 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
             yield number, _LIST_NUMBER.sub("", line)
 
 
-def _tokens(line: str) -> list[str]:
+def tokens(line: str) -> list[str]:
     return [match[1] for match in _TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", line)))]
 
 
