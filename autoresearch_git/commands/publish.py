@@ -56,6 +56,8 @@ def command(
     Shows first what would be done, and asks. Run it again after more experiments, or after anything went wrong: it looks at
     what is there, and brings it up to date.
     """
+    if unpublish and dry_run:
+        raise click.UsageError("choose one of --unpublish and --dry-run")
     repository = open_repository(Path.cwd())
     settings = load_settings(repository)
     book = notebook.read(repository, notebook.NAMESPACE + choose_session(repository, session))
@@ -68,7 +70,7 @@ def command(
         _show(draft, pages.render(draft.paper, place, draft.templates), output, as_json)
         return
     result.check(repository, book.session.name, mine)
-    wishes = Wishes(tag or publication.published_as(repository, book), fork, discards, settings.category)
+    wishes = Wishes(publication.tag_for(repository, book, tag), fork, discards, settings.category)
     publisher = _publisher(draft, hub, wishes)
     if unpublish:
         _preview_withdrawal(draft, publisher.plan)
@@ -76,7 +78,7 @@ def command(
         _preview(draft, publisher, output, bodies=not yes)
     _confirm("close both" if unpublish else "publish this", yes)
     if not unpublish:
-        publisher.book = result.publish_result(repository, book.session.name, lambda _: draft.picture, mine)
+        _land(draft, publisher, mine)
     published = _carry_out(publisher, unpublish)
     publication.remember(repository, book.session.name, published.place)
     _tell(published, as_json)
@@ -212,6 +214,14 @@ def _confirm(what: str, yes: bool) -> None:
         raise AutoresearchError("nobody is there to be asked", "look at it with --dry-run, then add --yes")
     if not click.confirm(f"{what}?", default=False, err=True):
         raise AutoresearchError("nothing was published", "git autoresearch publish, when you are ready")
+
+
+def _land(draft: Draft, publisher: Publisher, mine: bool) -> None:
+    """Let the branch end in the results. Raises AutoresearchError where that is not what the user has agreed to."""
+    name = draft.book.session.name
+    if notebook.read(draft.repository, draft.book.session.notebook).tip != draft.book.tip:
+        raise AutoresearchError(f"session {name} went on meanwhile, so nothing was published", f"git autoresearch publish {name}")
+    publisher.book = result.publish_result(draft.repository, name, lambda _: draft.picture, mine)
 
 
 def _carry_out(publisher: Publisher, unpublish: bool) -> Published:
