@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from author import Author
     from github_standin import GitHub
 
 SCRIPTS = Path(sys.executable).parent
@@ -29,22 +30,27 @@ print("score:", round(1 - (ALPHA - 0.6) ** 2 - 0.01 * (N - 7) ** 2, 6))
 SOLVER = "ALPHA = 0.3  # step\nN = 5\n"
 
 
-@pytest.fixture(autouse=True)
-def hermetic_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the home, the settings or the git configuration of whoever runs it."""
-    home = tmp_path / "home"
+def seal(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """From here on nothing reads or writes the home, the settings or the git configuration of whoever runs the tests."""
+    home = folder / "home"
     home.mkdir()
     for name in list(os.environ):
         if name.startswith(("GIT_", "AUTORESEARCH_", "XDG_", "GITHUB_", "GH_", "ANTHROPIC_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("GIT_CEILING_DIRECTORIES", str(folder))
+    patch.setenv("PATH", f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("CUDA_VISIBLE_DEVICES", "")
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n"
     )
+
+
+@pytest.fixture(autouse=True)
+def hermetic_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test is sealed in a folder of its own."""
+    seal(monkeypatch, tmp_path)
 
 
 @dataclass(frozen=True)
@@ -124,22 +130,60 @@ def marked_processes(marker: Path) -> list[int]:
     return found
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> World:
-    """A repository without commits."""
-    root = tmp_path / "repo"
+def make_empty(folder: Path) -> World:
+    root = folder / "repo"
     root.mkdir()
     world = World(root)
     world.git("init", "-q")
     return world
 
 
+def make_toy(folder: Path) -> World:
+    world = make_empty(folder)
+    world.commit({"solver.py": SOLVER, "bench.py": BENCH, "README.md": "toy\n", ".gitignore": "__pycache__/\n"})
+    world.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    return world
+
+
 @pytest.fixture
-def toy(empty: World) -> World:
+def empty(tmp_path: Path) -> World:
+    """A repository without commits."""
+    return make_empty(tmp_path)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> World:
     """A repository with a deterministic score to raise, researched in a tenth of a second a run."""
-    empty.commit({"solver.py": SOLVER, "bench.py": BENCH, "README.md": "toy\n", ".gitignore": "__pycache__/\n"})
-    empty.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
-    return empty
+    return make_toy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def researched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy's repository after a session of six experiments, two of which were kept. Made once: copy it, never change it."""
+    folder = tmp_path_factory.mktemp("researched")
+    with pytest.MonkeyPatch.context() as patch:
+        seal(patch, folder)
+        world = make_toy(folder)
+        world.configure(inspiration="no")
+        world.ok("start", "--tag", "t", "--experiments", "6")
+    return world.root
+
+
+@pytest.fixture(scope="session")
+def drawn(researched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with its results on the branch, as a publication that got no further leaves it; the picture need not be drawn."""
+    from author import author
+    from github_standin import GitHub
+
+    folder = tmp_path_factory.mktemp("drawn")
+    with pytest.MonkeyPatch.context() as patch, GitHub(folder / "github") as hub:
+        seal(patch, folder)
+        ada = author(folder, researched, hub)
+        hub.fail("secondary", where="rest", retry_after=600)
+        assert ada.run("publish", "--yes").code == 1
+        assert ada.world.git("log", "-1", "--format=%s", "exp/cpu/t").startswith("results: ")
+        ada.world.git("remote", "remove", "origin")
+    return ada.world.root
 
 
 @pytest.fixture
@@ -149,3 +193,11 @@ def github(tmp_path: Path) -> Iterator[GitHub]:
 
     with GitHub(tmp_path / "github") as hub:
         yield hub
+
+
+@pytest.fixture
+def ada(tmp_path: Path, drawn: Path, github: GitHub) -> Author:
+    """Who may read karpathy/autoresearch, and has researched it."""
+    from author import author
+
+    return author(tmp_path, drawn, github)

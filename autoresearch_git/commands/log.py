@@ -11,6 +11,7 @@ from autoresearch_git.commands import console
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.history import read_history
+from autoresearch_git.ledger.session import begun_here
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -52,7 +53,7 @@ def _graph(repository: Repository, ref: str) -> str:
 
 
 def _verify(repository: Repository, ref: str) -> None:
-    problems = notebook.verify(repository, ref)
+    problems = notebook.verify(repository, ref, begun_here(repository, ref.removeprefix(notebook.NAMESPACE)))
     for problem in problems:
         click.echo(f"broken: {problem}")
     if problems:

@@ -33,8 +33,11 @@ def gather(repository: Repository, book: Notebook) -> Paper:
 
 
 def keep_notes(repository: Repository, name: str, file: Path) -> None:
-    """Keep the user's notes with the session, for this paper and the next."""
-    text = defuse(file.read_text(encoding="utf-8"))
+    """Keep the user's notes with the session, for this paper and the next. Raises AutoresearchError where they are no text."""
+    try:
+        text = defuse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise AutoresearchError(f"{file} cannot be read: {error}", "save it as UTF-8 text") from error
     place = folder_of(repository, name) / NOTES
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
@@ -85,10 +88,16 @@ def templates(repository: Repository, settings: Settings) -> Path | None:
 # -- what was published before -----------------------------------------------------------------------------------------
 
 
-def published_as(repository: Repository, book: Notebook) -> str:
-    """The tag that the session was published under before; empty where that is its own."""
+def tag_for(repository: Repository, book: Notebook, wished: str | None) -> str:
+    """The tag to publish under: as wished, or as before; empty where that is the session's own.
+
+    Raises AutoresearchError where it cannot stand in a branch's name.
+    """
+    prefix = f"{book.session.branch_prefix}/{book.session.platform}/"
     before = remembered(repository, book.session.name)
-    tag = before.branch.rpartition("/")[2] if before else ""
+    tag = wished or (before.branch.removeprefix(prefix) if before else "")
+    if tag and not repository.valid_ref(f"refs/heads/{prefix}{tag}"):
+        raise AutoresearchError(f"{tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {book.session.tag}-2")
     return "" if tag == book.session.tag else tag
 
 

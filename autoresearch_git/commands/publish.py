@@ -60,6 +60,8 @@ def command(
     Shows first what would be done, and asks. Run it again after more experiments, or after anything went wrong: it looks at
     what is there, and brings it up to date.
     """
+    if unpublish and dry_run:
+        raise click.UsageError("choose one of --unpublish and --dry-run")
     repository = open_repository(Path.cwd())
     settings = load_settings(repository)
     book = notebook.read(repository, notebook.NAMESPACE + choose_session(repository, session))
@@ -79,7 +81,7 @@ def command(
         _preview(draft, publisher, output, bodies=not yes)
     _confirm("close both" if unpublish else "publish this", yes)
     if not unpublish:
-        publisher.book = result.publish_result(repository, book.session.name, lambda _: draft.picture, mine)
+        _land(draft, publisher, mine)
     published = _carry_out(publisher, unpublish)
     remember(repository, book.session.name, published.place)
     _tell(published, as_json)
@@ -149,7 +151,7 @@ def _publisher(draft: Draft, hub: Hub, tag: str | None, fork: bool, discards: bo
     def remote(of: Hub) -> Remote:
         return Remote(of.url, token.value)
 
-    wishes = Wishes(tag or publication.published_as(draft.repository, draft.book), fork, discards, draft.settings.category)
+    wishes = Wishes(publication.tag_for(draft.repository, draft.book, tag), fork, discards, draft.settings.category)
     plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
     return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, _say)
 
@@ -222,6 +224,14 @@ def _confirm(what: str, yes: bool) -> None:
         raise AutoresearchError("nobody is there to be asked", "look at it with --dry-run, then add --yes")
     if not click.confirm(f"{what}?", default=False, err=True):
         raise AutoresearchError("nothing was published", "git autoresearch publish, when you are ready")
+
+
+def _land(draft: Draft, publisher: Publisher, mine: bool) -> None:
+    """Let the branch end in the results. Raises AutoresearchError where that is not what the user has agreed to."""
+    name = draft.book.session.name
+    if notebook.read(draft.repository, draft.book.session.notebook).tip != draft.book.tip:
+        raise AutoresearchError(f"session {name} went on meanwhile, so nothing was published", f"git autoresearch publish {name}")
+    publisher.book = result.publish_result(draft.repository, name, lambda _: draft.picture, mine)
 
 
 def _carry_out(publisher: Publisher, unpublish: bool) -> Published:

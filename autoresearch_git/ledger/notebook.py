@@ -139,8 +139,10 @@ def _tips(records: list[CommitMessage], experiments: Sequence[Experiment]) -> It
             yield record.parents[1]
 
 
-def verify(repository: Reading, ref: str) -> list[str]:
+def verify(repository: Reading, ref: str, own: bool = True) -> list[str]:
     """Walk the chain and say everything that does not hold; an empty list proves it whole.
+
+    `own`: its branch must be here too. Whoever fetched the notebook alone has none, and then none is asked for.
 
     Checked: every object is there; records follow each other; each carries the experiment it names, with the same
     trailers and tree, made on the incumbent of its time; only editable files changed; results were published on the
@@ -162,7 +164,7 @@ def verify(repository: Reading, ref: str) -> list[str]:
         if not paths <= set(allowed):
             problems.append(f"{name} changes {', '.join(sorted(paths - set(allowed)))}")
     tip = repository.ref_target(session.branch) or ""
-    if tip != walk.tip:
+    if tip != walk.tip and (tip or own):
         wanted = f"its notebook ends at {walk.tip[:10]}" if walk.tip else "nothing was kept yet"
         problems.append(f"{session.branch} is at {tip[:10] or 'nothing'}, {wanted}")
     return problems

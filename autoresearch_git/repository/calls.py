@@ -35,6 +35,10 @@ _REPOSITORY_VARIABLES = [
     "GIT_WORK_TREE",
 ]
 
+# The user's tokens for GitHub's API: git is handed the one that it needs by a pipe, and neither it nor what it starts for the user
+# (ssh, a helper, a filter) sees any.
+_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+
 _ALWAYS = (
     "core.hooksPath=/dev/null",  # nobody's hook runs because of us
     "core.fsmonitor=false",
@@ -89,10 +93,15 @@ def _verb(command: Sequence[str]) -> str:
     return ""
 
 
+def _no_tokens() -> dict[str, str]:
+    """Variables for git: GitPython can set one, and not take it away. An empty one is no token to anybody."""
+    return {name: "" for name in _TOKENS if name in os.environ}
+
+
 def discover(start: Path, *arguments: str) -> str:
     """`git rev-parse` where nothing is known yet. Raises AutoresearchError."""
     try:
-        return str(git.Git(start).rev_parse(*arguments))
+        return str(git.Git(start).rev_parse(*arguments, env=_no_tokens()))
     except git.GitCommandError as error:
         raise _explain(error) from error
 
@@ -100,7 +109,9 @@ def discover(start: Path, *arguments: str) -> str:
 def initialise(path: Path, environment: Mapping[str, str]) -> None:
     """Make a bare repository, or mend one that was only half made; nobody's templates or hooks go into it."""
     try:
-        git.Git(path).init("--bare", "--quiet", "--template=", "--initial-branch=none", str(path), env=dict(environment))
+        git.Git(path).init(
+            "--bare", "--quiet", "--template=", "--initial-branch=none", str(path), env={**environment, **_no_tokens()}
+        )
     except git.GitCommandError as error:
         raise _explain(error) from error
 
@@ -125,7 +136,7 @@ class Calls:
         self._git: git.Git = git.Repo(git_dir, expand_vars=False).git
         self._settings = [word for setting in (*_ALWAYS, *settings) for word in ("-c", setting)]
         self._git.set_persistent_git_options(c=[*_ALWAYS, *settings])
-        ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_DIR": str(git_dir)}
+        ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_DIR": str(git_dir), **_no_tokens()}
         self._git.update_environment(**{**(environment or {}), **ours})
         if work_tree:
             self._git.update_environment(GIT_WORK_TREE=str(work_tree))
