@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
@@ -113,6 +115,14 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
     lines.append(f"tried    {len(experiments) - 1} experiments: {counts}")
     lines.append(f"branch   {fields['branch']}")
     return lines
+
+
+def write_file(path: Path, content: bytes, hint: str) -> None:
+    """Write what the user asked for where they asked. Raises AutoresearchError where that is no place for a file."""
+    try:
+        path.write_bytes(content)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise AutoresearchError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
 def ago(seconds_since_epoch: int) -> str:

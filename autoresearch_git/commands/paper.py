@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from autoresearch_git.commands import publication
+from autoresearch_git.commands import console, publication
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
@@ -40,7 +40,7 @@ def command(session: str | None, output: Path | None, checked: Path | None, as_j
     if as_json:
         click.echo(json.dumps({"title": told.title, "paper": told.paper, "pull_request": told.pull}))
     elif output:
-        output.write_text(told.paper, encoding="utf-8")
+        console.write_file(output, told.paper.encode(), "git autoresearch paper --output paper.md")
         click.echo(str(output))
     else:
         click.echo(told.paper, nl=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from autoresearch_git.commands import console
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.history import read_history
 from autoresearch_git.noise import measured_noise
@@ -57,11 +58,7 @@ def _temporary(name: str) -> Path:
 def _write(chart: Chart, path: Path) -> Path:
     from autoresearch_git.publishing.charts.picture import picture  # matplotlib takes half a second
 
-    content = picture(chart, path.suffix.lower().removeprefix("."))
-    try:
-        path.write_bytes(content)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise AutoresearchError(f"cannot write {path}: {error.strerror}", _HINT) from error
+    console.write_file(path, picture(chart, path.suffix.lower().removeprefix(".")), _HINT)
     return path
 
 

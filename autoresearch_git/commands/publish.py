@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoresearch_git import tokens
-from autoresearch_git.commands import publication
+from autoresearch_git.commands import console, publication
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -122,11 +122,14 @@ def _show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None
 
 
 def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise AutoresearchError(f"{folder} cannot be a folder: {error.strerror}", "--output DIR") from error
     picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
     contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
     for name, content in contents.items():
-        (folder / name).write_bytes(content)
+        console.write_file(folder / name, content, "--output DIR")
     return [folder / name for name in contents]
 
 
