@@ -24,7 +24,7 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 
-FORMAT = 1  # of the tables and of what the readers make; another one is read anew
+FORMAT = 2  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
