@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import community
+from autoresearch_git.commands import community, findings_leaderboard
 from autoresearch_git.commands import findings_console as shown
 from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Finding
@@ -28,7 +28,7 @@ GIT_SECONDS = 3600.0  # that a fetch may take
 
 
 @dataclasses.dataclass
-class _Place:
+class Place:
     """Where the question is asked: a repository, its library, and what numbers mean here."""
 
     repository: Repository
@@ -83,9 +83,12 @@ def command(
         named = _metric(library, metric)
         if named != here.metric:  # our evaluator is known to measure our metric only
             here = dataclasses.replace(here, metric=named, files={}, data="")
-    context.obj = _Place(repository, library, here, settings.editable, library.replications())
+    context.obj = Place(repository, library, here, settings.editable, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)
+
+
+command.add_command(findings_leaderboard.command)
 
 
 def _rebuild(repository: Repository, settings: Settings) -> None:
@@ -128,7 +131,7 @@ def _metric(library: Library, name: str) -> Metric:
     return Metric(name, way(name) or found[0].metric.direction)
 
 
-def _need_library(place: _Place) -> None:
+def _need_library(place: Place) -> None:
     if not place.library.count_reports():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
 
@@ -136,7 +139,7 @@ def _need_library(place: _Place) -> None:
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
-def _list(place: _Place, platform: str | None, everything: bool, limit: int, as_json: bool) -> None:
+def _list(place: Place, platform: str | None, everything: bool, limit: int, as_json: bool) -> None:
     here, library = place.here, place.library
     if everything and not platform:
         findings = library.findings()
@@ -186,7 +189,7 @@ def _where(counts: Mapping[str, int]) -> str:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, with every claim.")
 @click.pass_obj
-def show(place: _Place, name: str, as_json: bool) -> None:
+def show(place: Place, name: str, as_json: bool) -> None:
     """Tell one finding in full: its claims, commits and files, and why it may be compared or not.
 
     NAME is a number (44), owner/name#44, or the name of a branch or notebook.
@@ -210,7 +213,7 @@ def show(place: _Place, name: str, as_json: bool) -> None:
         shown.in_full(finding, place.verdict(finding), place.replications.get(finding.report.key, ()))
 
 
-def _everything(place: _Place, finding: Finding) -> dict[str, Any]:
+def _everything(place: Place, finding: Finding) -> dict[str, Any]:
     return {
         **shown.finding_fields(finding, place.verdict(finding)),
         "claims": [shown.claim_fields(claim) for claim in finding.claims],
@@ -226,7 +229,7 @@ def _everything(place: _Place, finding: Finding) -> dict[str, Any]:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+def search(place: Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Ideas that speak of WORDS, the closest first, each with what happened to it."""
     _need_words(words)
     _need_library(place)
@@ -241,7 +244,7 @@ def search(place: _Place, words: tuple[str, ...], limit: int, as_json: bool) -> 
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def tried_command(place: _Place, description: tuple[str, ...], limit: int, as_json: bool) -> None:
+def tried_command(place: Place, description: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Has anyone done this, on what, and with what result?
 
     DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes of the editable files are
@@ -274,7 +277,7 @@ def _need_words(words: tuple[str, ...]) -> None:
         raise click.UsageError("say what to look for")
 
 
-def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
+def _tell(place: Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_idea_fields(place, how, hit) for how, hit in found]))
         return
@@ -283,7 +286,7 @@ def _tell(place: _Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> Non
         click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how, one_hub))
 
 
-def _idea_fields(place: _Place, how: str, hit: Hit) -> dict[str, Any]:
+def _idea_fields(place: Place, how: str, hit: Hit) -> dict[str, Any]:
     verdict = place.verdict(hit.finding)
     return {
         **({"how": how} if how else {}),

@@ -112,6 +112,8 @@ def evidence_of(replications: Iterable[Replication]) -> str:
 def _result(finding: Finding) -> Reason:
     if finding.best is None:
         return Reason("result", False, "it gives no number")
+    if finding.withdrawn:
+        return Reason("result", False, "whoever posted it took it back")
     told = finding.source != "title"
     return Reason("result", told, "it has a result" if told else "nothing but a title or a sentence says its result")
 
@@ -152,7 +154,12 @@ def _evaluator(finding: Finding, here: Here) -> Reason:
 
 
 def _same_blob(one: str, other: str) -> bool:
-    return one == other or any(one in group and other in group for group in EQUIVALENT)
+    return measures_as(one) == measures_as(other)
+
+
+def measures_as(blob: str) -> str:
+    """One blob for all evaluators that give the same number."""
+    return next((min(group) for group in EQUIVALENT if blob in group), blob)
 
 
 def _data(finding: Finding, here: Here) -> Reason:

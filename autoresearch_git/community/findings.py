@@ -20,7 +20,7 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.tables import Results, Row
-from autoresearch_git.plaintext import one_line
+from autoresearch_git.plaintext import defuse, one_line
 
 SOURCES = ("notebook", "record", "table", "text", "title", "commits")  # the most trusted first
 MOST_FINDINGS = 8  # of one report
@@ -54,7 +54,7 @@ class Claim:
 @dataclass(frozen=True)
 class Finding:
     """What one report claims of one metric. `name` tells apart the tables of one report; it is empty for the first.
-    `about` is the subject of its last commit."""
+    `about` is the subject of its last commit. `withdrawn`: whoever posted it took it back."""
 
     report: Report
     source: str
@@ -75,6 +75,7 @@ class Finding:
     about: str = ""
     budget: float | None = None
     doubts: tuple[str, ...] = ()
+    withdrawn: bool = False
 
     @property
     def key(self) -> str:
@@ -243,6 +244,7 @@ def _finding(
         about=next((c.subject for c in reversed(branch.commits) if c.own), "") if branch else "",
         budget=_budget(evidence, told),
         doubts=tuple(one_line(d) for d in doubted),
+        withdrawn=record.WITHDRAWN in report.body,
     )
 
 
@@ -386,7 +388,7 @@ def _platform(evidence: Evidence, told: Record, claims: Sequence[Claim]) -> tupl
             ("its branch's name", report.branch),
             ("its name", report.name if report.kind in ("branch", "notebook") else ""),
             ("its title", report.title),
-            ("its description", report.body),
+            ("its description", defuse(report.body, 20_000)),  # without comments: a template's example is nobody's platform
             ("its rows", "\n".join(claim.description for claim in claims)),
             *((f"commit {c.sha[:7]}", f"{c.subject}\n{c.body}") for c in commits),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import itertools
 import re
@@ -70,10 +71,16 @@ def pasted(text: str, wanted: str = "val_bpb") -> Iterator[Pasted]:
             found += 1
             yield Pasted(f"table {number}", results)
     for results in results_tsv.read(_without_pipes(plain), wanted):
-        if results.rows:
+        told = tuple(row for row in results.rows if _says_something(row))
+        if told:
             found += 1
-            yield Pasted(f"table at line {results.rows[0].line - 1}", results)
+            yield Pasted(f"table at line {told[0].line - 1}", dataclasses.replace(results, rows=told))
     yield from _logs(plain)
+
+
+def _says_something(row: Row) -> bool:
+    """Whether a line is a row at all: a file ends where its table does, a text goes on."""
+    return bool(row.sha or row.said) or row.value is not None or row.delta is not None
 
 
 def _without_tags(text: str) -> str:

@@ -22,6 +22,7 @@ from autoresearch_git.experiment import Metric
 from autoresearch_git.plaintext import one_line
 
 VERSION = 1
+WITHDRAWN = "<!-- git-autoresearch withdrawn -->"  # in the body of what its author took back
 _OPENING = re.compile(r"<!--[ \t]{0,8}autoresearch:(\d{1,6})\b")
 _SHA = re.compile(r"[0-9a-f]{40}")
 MOST_CLAIMS = 2_000
