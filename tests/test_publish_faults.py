@@ -28,7 +28,8 @@ BRANCH, NOTEBOOK = "refs/heads/exp/cpu/t", "refs/autoresearch/cpu/t"
 LANES = 4  # cases at a time: most of them wait for something
 RUNS = 3  # of one command, the one that goes wrong counted, until it must have succeeded
 
-# kind → what the stand-in does at the request (see github_standin.faults), and whether the client is killed there
+# kind → what the stand-in does at the request (see github_standin.faults), and when the client is killed there: before it is
+# executed, which it then is not, or before it is answered. What git itself has started by then goes on, as after any kill -9.
 KINDS: dict[str, tuple[str, str]] = {
     "lost": ("lost", ""),
     "502": ("502", ""),
@@ -57,7 +58,7 @@ class Flow:
 
 FIRST_FORK = Flow("first publication, by a fork", 15)
 FIRST_OWN = Flow("first publication, to one's own repository", 18, own=True)
-UPDATE = Flow("after more experiments", 12, before="short", session="long")
+UPDATE = Flow("after more experiments", 14, before="short", session="long")
 WITHDRAWAL = Flow("withdrawal", 9, before="short", arguments=("publish", "--yes", "--unpublish"))
 
 
@@ -73,7 +74,8 @@ class Scene:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "GH_ENTERPRISE_TOKEN": TOKEN, "AUTORESEARCH_API_TIMEOUT": str(self.patience)}
+        direct = {"NO_PROXY": "127.0.0.1"}  # macOS may end a fork that asks it for proxies
+        return {**os.environ, **direct, "GH_ENTERPRISE_TOKEN": TOKEN, "AUTORESEARCH_API_TIMEOUT": str(self.patience)}
 
     def run(self, *arguments: str, started: Future[int] | None = None) -> Ran:
         call = self.zygote.call(self.world.root, self.environment, *arguments)
@@ -134,10 +136,8 @@ class Workshop:
 
     @cached_property
     def zygote(self) -> Zygote:
-        place = self.folder / "zygote"
-        place.mkdir()
-        rehearsal = ("publish", "--dry-run", "--to", HUB)
-        self._tidy.callback((found := Zygote(place, self.sessions["short"], *rehearsal)).close)
+        found = Zygote(self.sessions["short"], "publish", "--dry-run", "--to", HUB)
+        self._tidy.callback(found.close)
         return found
 
     @contextlib.contextmanager
@@ -229,6 +229,8 @@ def check_world(scene: Scene) -> None:
     ours = {ref: sha for ref, sha in home.refs().items() if not ref.startswith("refs/pull/") and ref != "refs/heads/main"}
     assert ours == {BRANCH: tip, NOTEBOOK: scene.world.git("rev-parse", NOTEBOOK)}
     assert set(scene.github.repositories) == {HUB, where}
+    withdrawn = scene.flow is WITHDRAWAL
+    assert (pull.state, discussion.closed) == ("CLOSED" if withdrawn else "OPEN", withdrawn)
     labels = ["autoresearch"] if scene.flow.own else []
     assert [list(hub.labels), [x.name for x in pull.labels], [x.name for x in discussion.labels]] == [labels] * 3
 

@@ -9,10 +9,12 @@ import gc
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +44,16 @@ class Zygote:
     """The process, from construction to `close()`. `rehearsal` is the call that it begins with: what that imports and compiles is
     there for all others, so it must leave no thread and no lock behind."""
 
-    def __init__(self, folder: Path, root: Path, *rehearsal: str) -> None:
-        self._folder, self._numbers = folder, itertools.count()
-        self._process = subprocess.Popen([sys.executable, __file__, str(folder / "socket"), *rehearsal], cwd=root,
+    def __init__(self, root: Path, *rehearsal: str) -> None:
+        self._folder, self._numbers = Path(tempfile.mkdtemp()), itertools.count()  # a socket's path must be short
+        self._process = subprocess.Popen([sys.executable, __file__, str(self._folder / "socket"), *rehearsal], cwd=root,
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        wait_for((folder / "socket").exists, 60)
+        wait_for((self._folder / "socket").exists, 60)
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+        shutil.rmtree(self._folder)
 
     def call(self, root: Path, environment: Mapping[str, str], *arguments: str) -> Call:
         """`git autoresearch <arguments>`, begun."""
