@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -30,16 +31,7 @@ def render(
 
     Raises AutoresearchError where the user's own does not render; jinja2.TemplateError where ours does not, which is a bug.
     """
-    ours = jinja2.FileSystemLoader(packaged("templates", template).parent)
-    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(folder)] if folder else []
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(  # a template may have come with a clone
-        loader=jinja2.ChoiceLoader([*loaders, jinja2.PrefixLoader({"packaged": ours}), ours]),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown and TOML are written, never HTML
-    )
+    environment = _environment(folder, packaged("templates", template).parent)
     environment.filters.update(filters or {})
     own = folder / template if folder else None
     try:
@@ -50,3 +42,17 @@ def render(
         line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise AutoresearchError(f"{own}{line} cannot be rendered: {error}",
                                 "mend it, or go without: git config --unset autoresearch.templates") from error  # fmt: skip
+
+
+@functools.cache  # it keeps what it has compiled, and a paper is rendered again and again until it fits
+def _environment(folder: Path | None, packaged_templates: Path) -> jinja2.Environment:
+    ours = jinja2.FileSystemLoader(packaged_templates)
+    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(folder)] if folder else []
+    return jinja2.sandbox.ImmutableSandboxedEnvironment(  # a template may have come with a clone
+        loader=jinja2.ChoiceLoader([*loaders, jinja2.PrefixLoader({"packaged": ours}), ours]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown and TOML are written, never HTML
+    )

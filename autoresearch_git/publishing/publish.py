@@ -7,6 +7,7 @@ told even where a later step fails.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ PUSH_SECONDS = 900.0
 FORK_SECONDS = 60.0  # that a new fork may take until git can reach it
 LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
 MOST_LISTED = 250  # commits of one pull request that GitHub lists
+PASSING = ("denied", "stale")  # refusals of a push that say nothing of the ref: it may well be taken the next time
 LABEL_COLOUR, LABEL_MEANING = "5319e7", "a research session's exact commits: adopt it, do not merge it"
 T = TypeVar("T")
 
@@ -130,6 +132,8 @@ class Publisher:
         try:
             self._move(home, self.place.notebook, self.book.tip, f"pushed {self.place.notebook} to {home.name}")
         except PushRefusedError as error:
+            if error.reason in PASSING:
+                raise
             self.place = dataclasses.replace(self.place, notebook="")
             self.notes.append(f"{remote.url} does not take the notebook, so the discards are in results.tsv alone: {error}")
 
@@ -246,11 +250,20 @@ class Publisher:
         if target.permission not in MAY_LABEL or not bare or not (target.label or target.permission in MAY_PUSH):
             return
         try:
-            label = target.label or self.writer.create_label(LABEL, LABEL_COLOUR, LABEL_MEANING)
+            new = functools.partial(self.writer.create_label, LABEL, LABEL_COLOUR, LABEL_MEANING)
+            label = target.label or self._once(new, lambda: self.writer.look().label or None)
             for item in bare:
-                self.writer.label(item.id, label)
-        except (RefusedError, LostAnswerError) as error:
+                self._once(functools.partial(self._add_label, item, label), functools.partial(self._has_label, item))
+        except RefusedError as error:
             self.notes.append(str(error))
+
+    def _add_label(self, item: PullRequest | Discussion, label: str) -> bool:
+        self.writer.label(item.id, label)
+        return True
+
+    def _has_label(self, item: PullRequest | Discussion) -> bool | None:
+        there = self._find_pull() if isinstance(item, PullRequest) else self._find_discussion()
+        return True if there is not None and LABEL in there.labels else None
 
     # -- writing once -----------------------------------------------------------------------------------------------
 
