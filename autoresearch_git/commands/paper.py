@@ -40,10 +40,17 @@ def command(session: str | None, output: Path | None, checked: Path | None, as_j
     if as_json:
         click.echo(json.dumps({"title": told.title, "paper": told.paper, "pull_request": told.pull}))
     elif output:
-        output.write_text(told.paper, encoding="utf-8")
+        _write(output, told.paper)
         click.echo(str(output))
     else:
         click.echo(told.paper, nl=False)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AutoresearchError(f"{file} cannot be written: {error.strerror}", f"mkdir -p {file.parent}") from error
 
 
 def _check(repository: Repository, paper: Paper, file: Path, as_json: bool) -> None:
