@@ -158,20 +158,16 @@ def test_the_community_reads_what_was_published(published: tuple[Author, Reposit
 
 
 def test_a_second_run_changes_nothing(published: tuple[Author, Repository]) -> None:
-    ada, _ = published
+    ada, home = published
     world, refs, seen = ada.github.dump(), ada.world.git("for-each-ref"), len(ada.github.requests)
-    ran = ada.publish()
-    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
-    assert ran.err.splitlines()[-1] == "everything is in place; nothing was changed"
+    ran = ada.publish("--json")
     assert ran.err.count(", as it is") == 2
-    assert ada.written(seen) == []
-    assert (ada.github.dump(), ada.world.git("for-each-ref")) == (world, refs)
-    told = json.loads(ada.publish("--json").out)
-    home = published[1].name_with_owner
-    assert told == {
-        "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home,
+    assert json.loads(ran.out) == {
+        "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home.name_with_owner,
         "branch": "exp/cpu/t", "notebook": NOTEBOOK, "commit": ada.tip, "done": [], "notes": [],
     }  # fmt: skip
+    assert ada.written(seen) == []
+    assert (ada.github.dump(), ada.world.git("for-each-ref")) == (world, refs)
 
 
 def test_a_lost_memory_changes_nothing_either(published: tuple[Author, Repository]) -> None:
@@ -179,7 +175,9 @@ def test_a_lost_memory_changes_nothing_either(published: tuple[Author, Repositor
     ada, _ = published
     world, seen = ada.github.dump(), len(ada.github.requests)
     (ada.world.folder() / "published.json").unlink()
-    ada.publish()
+    ran = ada.publish()
+    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
+    assert ran.err.splitlines()[-1] == "everything is in place; nothing was changed"
     assert (ada.github.dump(), ada.written(seen)) == (world, [])
 
 

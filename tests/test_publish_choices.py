@@ -101,7 +101,7 @@ def test_a_target_that_lacks_the_commits_below_the_base_is_told_to_get_them(ada:
 def test_a_session_that_goes_on_while_its_preview_is_read_is_not_published_half(ada: Author) -> None:
     """What was agreed to is not what would be there."""
     with ada.at_terminal() as terminal:
-        wait_for(lambda: (ada.world.folder() / "preview" / "progress.png").exists())
+        wait_for((ada.world.folder() / "preview" / "progress.png").exists)
         ada.go_on(2)
         ran = terminal.answer("y\n")
     assert ran.code == 1
