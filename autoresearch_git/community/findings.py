@@ -265,8 +265,9 @@ def _counts(kind: str, claims: Sequence[Claim], told: Record, report: Report) ->
 
 def _disagreements(best: float | None, others: Sequence[Source], metric: Metric, told: Record, report: Report) -> Iterator[str]:
     """Where a report contradicts itself: its less trusted sources say another result, or its record another commit."""
-    for _, where, results in others:
-        value = _values(results, metric)[1] if results.metric == metric.name else None
+    for kind, where, results in others:
+        result = _values(results, metric)[1] if kind != "record" else told.best and told.best.mean
+        value = result if results.metric == metric.name else None
         if best is not None and value is not None and abs(value - best) > DIFFERENCE * max(abs(best), abs(value)):
             yield f"it says {best:g} and, in {where}, {value:g}"
     if told.head and report.head and told.head != report.head:
