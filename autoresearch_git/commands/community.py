@@ -158,7 +158,8 @@ def inspire_here(
         found = constants.read(text, known).constants
     except SyntaxError:
         found = {}
-    return inspire(library, place, found, failed)
+    own = notebook.read(repository, session.notebook).tips
+    return inspire(library, place, found, failed, own)
 
 
 def claimed(repository: Repository, experiments: Iterable[Experiment]) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,9 +108,12 @@ class _Told:
         return self.claim.status in ("keep", "discard", "crash")
 
 
-def inspire(library: Library, here: Here, constants: Mapping[str, Constant], failed_here: Iterable[str] = ()) -> Inspiration:
-    """What the library holds for a researcher at this place. `failed_here` describe experiments that failed here before."""
-    verdicts = _verdicts(library, here)
+def inspire(
+    library: Library, here: Here, constants: Mapping[str, Constant], failed_here: Iterable[str] = (), own: Collection[str] = ()
+) -> Inspiration:
+    """What the library holds for a researcher at this place. `failed_here` describe experiments that failed here before; a finding
+    whose head is one of the commits `own` is the session's own publication, and no finding of others."""
+    verdicts = _verdicts(library, here, own)
     told = list(_told_of(library, here, constants, verdicts))
     failed = [change for text in failed_here for change in changes.in_words(text)]
     dead_ends = _dead_ends(told)
@@ -122,10 +125,11 @@ def inspire(library: Library, here: Here, constants: Mapping[str, Constant], fai
     return Inspiration(suggestions, dead_ends, tuple(read), _digest(suggestions, dead_ends, stacks, here))
 
 
-def _verdicts(library: Library, here: Here) -> dict[str, tuple[Finding, Comparability]]:
+def _verdicts(library: Library, here: Here, own: Collection[str]) -> dict[str, tuple[Finding, Comparability]]:
     replications = library.replications()
     found = library.findings("metric = ?", (here.metric.name,))
-    return {f.key: (f, compare(f, here, replications.get(f.report.key, ()))) for f in found}
+    others = (f for f in found if f.report.head not in own and f.record.head not in own)
+    return {f.key: (f, compare(f, here, replications.get(f.report.key, ()))) for f in others}
 
 
 def _told_of(
@@ -136,6 +140,8 @@ def _told_of(
     seen: set[object] = set()
     for hit in library.hits("f.metric = ?", (here.metric.name,)):
         claim, finding = hit.claim, hit.finding
+        if finding.key not in verdicts:
+            continue
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)
         more = bool(claim.lines) and len(claim.lines) != 2 * len(claim.changes)  # the diff does something besides
