@@ -266,7 +266,8 @@ def _counts(kind: str, claims: Sequence[Claim], told: Record, report: Report) ->
 def _disagreements(best: float | None, others: Sequence[Source], metric: Metric, told: Record, report: Report) -> Iterator[str]:
     """Where a report contradicts itself: its less trusted sources say another result, or its record another commit."""
     for kind, where, results in others:
-        result = _values(results, metric)[1] if kind != "record" else told.best and told.best.mean
+        recorded = told.best.mean if told.best else None
+        result = recorded if kind == "record" else _values(results, metric)[1]
         value = result if results.metric == metric.name else None
         if best is not None and value is not None and abs(value - best) > DIFFERENCE * max(abs(best), abs(value)):
             yield f"it says {best:g} and, in {where}, {value:g}"
