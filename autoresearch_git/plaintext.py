@@ -46,7 +46,7 @@ def one_line(text: str, limit: int = 200) -> str:
 
 # What GitHub makes of a word by itself: a mention, a reference to an issue (and with a verb before it, its end), an address.
 _AUTOLINK = re.compile(r"@[\w-]|#\d|\bGH-\d|://|\bwww\.|\w@\w", re.IGNORECASE)
-_MARKUP = re.compile(r"[\\`*\[\]|~$<>]|(?<!\w)_|_(?!\w)")
+_MARKUP = re.compile(r"[\\`*\[\]|~$<>]|(?<![^\W_])_|_(?![^\W_])")  # of underscores those that are not inside a word
 _AT_THE_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[#+=-]))")
 
 

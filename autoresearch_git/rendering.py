@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -36,11 +37,10 @@ def render(
     own = folder / template if folder else None
     try:
         return environment.get_template(template).render(**values)
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
+    except Exception as error:  # a template of the user's may do anything wrong, divide by zero too
         if own is None or not own.exists():
             raise
-        line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-        raise AutoresearchError(f"{own}{line} cannot be rendered: {error}",
+        raise AutoresearchError(f"{own}{_line(error, own)} cannot be rendered: {error}",
                                 "mend it, or go without: git config --unset autoresearch.templates") from error  # fmt: skip
 
 
@@ -56,3 +56,11 @@ def _environment(folder: Path | None, packaged_templates: Path) -> jinja2.Enviro
         lstrip_blocks=True,
         autoescape=False,  # Markdown and TOML are written, never HTML
     )
+
+
+def _line(error: Exception, file: Path) -> str:
+    """Where in the file it went wrong; empty where that is not known."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f", line {error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f", line {lines[-1]}" if lines else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -183,6 +184,7 @@ def drawn(researched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert ada.run("publish", "--yes").code == 1
         assert ada.world.git("log", "-1", "--format=%s", "exp/cpu/t").startswith("results: ")
         ada.world.git("remote", "remove", "origin")
+        shutil.rmtree(ada.world.folder() / "preview")
     return ada.world.root
 
 

@@ -144,34 +144,36 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
 
 def test_the_community_reads_what_was_published(published: tuple[Author, Repository], tmp_path: Path) -> None:
     """What one session publishes is what the next researcher, elsewhere, finds and may compare."""
-    ada, _ = published
+    ada, home = published
     ada.github.user("eve", token="t-eve")
     eve = World(tmp_path / "eve")
     subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(eve.root)], check=True)
     eve.configure(api_url=ada.github.api_url, metric="score", direction="max", run="{python} bench.py", editable="solver.py")
-    told = eve.run("findings", "--sync", "--platform", "cpu", "--all", "--json", env={"GH_ENTERPRISE_TOKEN": "t-eve"})
-    assert told.code == 0, told.err
-    assert "0.99" in told.out
+    ran = eve.run("findings", "--sync", "--platform", "cpu", "--all", "--json", env={"GH_ENTERPRISE_TOKEN": "t-eve"})
+    assert ran.code == 0, ran.err
+    pull, paper = json.loads(ran.out)
+    for told in (pull, paper):
+        assert (told["baseline"], told["best"], told["metric"]) == (0.87, 0.99, {"name": "score", "direction": "max"})
+        assert told["experiments"] == {"keep": 2, "discard": 4, "crash": 0, "other": 0}
+        assert told["problems"] == []
+    assert pull["source"] == ("notebook" if home is ada.hub else "record")  # a fork's notebook is not asked for
+    assert (pull["finding"], pull["head"], pull["comparable"]) == (f"{HUB}#1", ada.tip, True)
 
 
 # -- again ------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_run_changes_nothing(published: tuple[Author, Repository]) -> None:
-    ada, _ = published
+    ada, home = published
     world, refs, seen = ada.github.dump(), ada.world.git("for-each-ref"), len(ada.github.requests)
-    ran = ada.publish()
-    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
-    assert ran.err.splitlines()[-1] == "everything is in place; nothing was changed"
+    ran = ada.publish("--json")
     assert ran.err.count(", as it is") == 2
-    assert ada.written(seen) == []
-    assert (ada.github.dump(), ada.world.git("for-each-ref")) == (world, refs)
-    told = json.loads(ada.publish("--json").out)
-    home = published[1].name_with_owner
-    assert told == {
-        "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home,
+    assert json.loads(ran.out) == {
+        "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home.name_with_owner,
         "branch": "exp/cpu/t", "notebook": NOTEBOOK, "commit": ada.tip, "done": [], "notes": [],
     }  # fmt: skip
+    assert ada.written(seen) == []
+    assert (ada.github.dump(), ada.world.git("for-each-ref")) == (world, refs)
 
 
 def test_a_lost_memory_changes_nothing_either(published: tuple[Author, Repository]) -> None:
@@ -179,7 +181,9 @@ def test_a_lost_memory_changes_nothing_either(published: tuple[Author, Repositor
     ada, _ = published
     world, seen = ada.github.dump(), len(ada.github.requests)
     (ada.world.folder() / "published.json").unlink()
-    ada.publish()
+    ran = ada.publish()
+    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
+    assert ran.err.splitlines()[-1] == "everything is in place; nothing was changed"
     assert (ada.github.dump(), ada.written(seen)) == (world, [])
 
 
@@ -210,6 +214,19 @@ def test_after_more_experiments_both_are_brought_up_to_date(ada: Author) -> None
     assert [what for what in ada.written() if "create" in what or what.endswith(("/pulls", "/forks"))] == [
         f"POST /repos/{HUB}/forks", f"POST /repos/{HUB}/pulls", "createDiscussion",
     ]  # fmt: skip
+
+
+def test_a_session_is_not_inspired_by_its_own_publication(ada: Author) -> None:
+    """Else it would say in public that it had read others."""
+    ada.publish()
+    ada.world.configure(inspiration="yes")
+    ran = ada.run("start", "--resume", "--tag", "t", "--experiments", "1")
+    assert ran.code == 0, ran.err
+    assert "2 reports of others are new" in ran.err  # it was read
+    assert "findings of score" not in ran.err
+    assert "inspiration: " not in ada.world.git("log", "--first-parent", "--format=%s", NOTEBOOK)
+    ada.publish()
+    assert "read first" not in ada.discussion.body
 
 
 def test_withdrawn_and_published_again_it_is_the_same_two(ada: Author) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -297,6 +298,14 @@ def test_notes_that_hold_a_token_are_not_published(ada: Author) -> None:
     assert ada.refused("--notes", "notes.md") == (
         "the notes look as if they held a token, so nothing is published", "take it out, then --notes FILE",
     )  # fmt: skip
+    assert ada.written() == []
+
+
+def test_notes_that_leave_no_room_for_the_paper_are_refused_before_anything_is_written(ada: Author) -> None:
+    ada.world.write({"notes.md": "All that I thought of.\n" * 3_000})
+    message, hint = ada.refused("--notes", "notes.md")
+    assert re.fullmatch(r"paper\.md\.j2 gives [0-9,]+ characters without its tables; GitHub takes 65,536", message)
+    assert hint == "shorten the notes or your template"
     assert ada.written() == []
 
 

@@ -53,7 +53,7 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
     own = settings.platform or machine.hardware_class(machine.gpu_name())
     metric = Metric(settings.metric, settings.direction)
     commit = repository.resolve(base)
-    mine = _own(repository, settings)
+    mine = _own(repository)
     if commit is None:
         return Here(metric, platform or own, settings.budget, own=mine)
     session = Session(
@@ -65,12 +65,10 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
     return Here(metric, platform or own, settings.budget, files, data, mine)
 
 
-def _own(repository: Repository, settings: Settings) -> frozenset[str]:
-    """What tells the sessions of this repository: the first records of their notebooks, the tips of their branches."""
-    begun = [name for name in session_names(repository) if begun_here(repository, name)]
-    branches = repository.refs_below(f"refs/heads/{settings.branch_prefix}/")
-    tips = {tip for ref, tip in branches.items() if ref.endswith(tuple(f"/{name}" for name in begun))}
-    return frozenset(repository.roots(notebook.NAMESPACE + name for name in begun)) | tips
+def _own(repository: Repository) -> frozenset[str]:
+    """The commits of the sessions that were begun here: experiments, and the results that were published."""
+    begun = [notebook.NAMESPACE + name for name in session_names(repository) if begun_here(repository, name)]
+    return frozenset(repository.merged(begun))
 
 
 def _data(repository: Repository, platform: str) -> str:

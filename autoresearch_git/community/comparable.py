@@ -34,8 +34,7 @@ _CONTRADICTED = "others could not repeat it"
 @dataclass(frozen=True)
 class Here:
     """What a number of this repository on this machine means. `files` are path → blob of its harness, without lock files;
-    `data` is empty where no session has run here; `own` names its sessions, by the first records of their notebooks and by the
-    tips of their branches."""
+    `data` is empty where no session has run here; `own` are the commits of its sessions."""
 
     metric: Metric
     platform: str
@@ -45,8 +44,9 @@ class Here:
     own: frozenset[str] = frozenset()
 
     def owns(self, finding: Finding) -> bool:
-        """Whether it tells of a session of this repository: nobody is inspired by themselves."""
-        return bool(self.own & {finding.record.identity, finding.report.head})
+        """Whether it tells of a session of this repository: nobody is inspired by themselves. A record can be copied, a head
+        cannot, so a record's word counts only for what has no head."""
+        return (finding.report.head or finding.record.head) in self.own
 
 
 @dataclass(frozen=True)

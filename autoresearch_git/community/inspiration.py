@@ -109,7 +109,8 @@ class _Told:
 
 
 def inspire(library: Library, here: Here, constants: Mapping[str, Constant], failed_here: Iterable[str] = ()) -> Inspiration:
-    """What the library holds for a researcher at this place. `failed_here` describe experiments that failed here before."""
+    """What the library holds for a researcher at this place. `failed_here` describe experiments that failed here before. What
+    this repository has published itself is no finding of others."""
     verdicts = _verdicts(library, here)
     told = list(_told_of(library, here, constants, verdicts))
     failed = [change for text in failed_here for change in changes.in_words(text)]
@@ -136,13 +137,12 @@ def _told_of(
     seen: set[object] = set()
     for hit in library.hits("f.metric = ?", (here.metric.name,)):
         claim, finding = hit.claim, hit.finding
-        known = verdicts.get(finding.key)
-        if known is None:
+        if finding.key not in verdicts:
             continue
         for change in claim.changes:
             origins.setdefault((finding.key, change.key), change.old)
         more = bool(claim.lines) and len(claim.lines) != 2 * len(claim.changes)  # the diff does something besides
-        if not claim.changes or more or claim.identity in seen or not known[1].proven:
+        if not claim.changes or more or claim.identity in seen or not verdicts[finding.key][1].proven:
             continue
         steps = [_placed(change, origins[(finding.key, change.key)], constants) for change in claim.changes]
         placed = tuple(step for step in steps if step)

@@ -161,10 +161,12 @@ class Library:
     def drop_twins(self, hub: str, session: str) -> None:
         """Of a session that a pull request and a Discussion of one hub tell, leave what the pull request tells: it has the
         commits. `session` is its identity."""
-        query = "SELECT f.report, r.kind FROM findings f JOIN reports r ON r.key = f.report WHERE f.session = ? AND f.hub = ?"
-        kinds = dict(self._db.execute(query, (session, hub)).fetchall())
-        for report, kind in kinds.items():
-            if kind == "discussion" and "pull" in kinds.values():
+        query = ("SELECT f.report, r.kind, r.author FROM findings f JOIN reports r ON r.key = f.report"
+                 " WHERE f.session = ? AND f.hub = ?")  # fmt: skip
+        told = self._db.execute(query, (session, hub)).fetchall()
+        pulled = {author for _, kind, author in told if kind == "pull"}  # another's copy of a record is no twin
+        for report, kind, author in told:
+            if kind == "discussion" and author in pulled:
                 self.drop_findings(report)
 
     def _put_finding(self, finding: Finding) -> None:

@@ -37,9 +37,11 @@ _ESCAPED = re.compile(r"\\([\\`*\[\]|~$<>_#+=.)-])")
 
 @dataclass
 class Known:
-    """Numbers that may stand somewhere, and words with digits such as versions and dates."""
+    """Numbers that may stand somewhere, and words with digits such as versions and dates. `sizes` are numbers that a text gave
+    without a sign (`0.05 worse`): they explain no number with one."""
 
     numbers: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
 
     def add(self, *values: object) -> Known:
@@ -49,7 +51,10 @@ class Known:
             elif isinstance(value, str):
                 found = [match[1] for match in _TOKEN.finditer(value)]
                 self.words |= set(found)
-                self.numbers += [number for token in found if (number := _number(token)) is not None]
+                for token in found:
+                    number = _number(token)
+                    if number is not None:
+                        (self.numbers if token[0] in "+−-" else self.sizes).append(number)
         return self
 
     def explains(self, token: str) -> bool:
@@ -59,16 +64,21 @@ class Known:
         number = _number(token)
         if number is None:
             return False
-        signed = token[0] in "+−-"
-        return any(_rounds_to(known if signed else abs(known), number, token) for known in self.numbers)
+        known = self.numbers if token[0] in "+−-" else [*map(abs, self.numbers), *self.sizes]
+        return any(_rounds_to(value, number, token) for value in known)
 
 
 def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]]) -> list[str]:
     """What does not hold, a line each; empty where everything does. `exists` gives those of some (short) shas that are
     commits here."""
-    shas = {match[0] for match in _SHA.finditer(text)} - _elsewhere(paper)
+    elsewhere = _elsewhere(paper)
+    shas: dict[str, int] = {}  # with the line that names it first
+    for place, line in enumerate(text.split("\n"), start=1):
+        for match in _SHA.finditer(line):
+            if match[0] not in elsewhere:
+                shas.setdefault(match[0], place)
     there = exists(shas)
-    found = [f"{sha} is no commit of this repository" for sha in sorted(shas - there)]
+    found = [f"line {place}: {sha} is no commit of this repository" for sha, place in shas.items() if sha not in there]
     return [*found, *_record_problems(paper, text), *_number_problems(paper, text)]
 
 

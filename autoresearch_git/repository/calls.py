@@ -109,9 +109,8 @@ def discover(start: Path, *arguments: str) -> str:
 def initialise(path: Path, environment: Mapping[str, str]) -> None:
     """Make a bare repository, or mend one that was only half made; nobody's templates or hooks go into it."""
     try:
-        git.Git(path).init(
-            "--bare", "--quiet", "--template=", "--initial-branch=none", str(path), env={**environment, **_no_tokens()}
-        )
+        env = {**environment, **_no_tokens()}
+        git.Git(path).init("--bare", "--quiet", "--template=", "--initial-branch=none", str(path), env=env)
     except git.GitCommandError as error:
         raise _explain(error) from error
 

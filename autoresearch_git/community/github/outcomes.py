@@ -65,4 +65,6 @@ def _mend(status: int, kinds: frozenset[str], said: str) -> str:
         return "gh auth refresh --scopes public_repo, or use a classic token with that scope (repo for a private repository)"
     if re.search("resource not accessible", said, re.IGNORECASE):
         return "gh auth login, or use a classic token: a fine-grained one never writes where others own the repository"
+    if re.search(_REASONS["no-history"], said, re.IGNORECASE):
+        return "publish it where its base comes from: git autoresearch publish --to OWNER/NAME"
     return "git autoresearch doctor"
