@@ -110,6 +110,10 @@ class Author:
     def url(self) -> str:
         return f"{self.github.url}/{HUB}"
 
+    @property
+    def discussion_url(self) -> str:
+        return f"{self.url}/discussions/{self.discussion.number}"
+
     def written(self, since: int = 0) -> list[str]:
         """What was asked of GitHub and git that changes anything, in order."""
         asked = [request.what for request in self.github.requests[since:]]

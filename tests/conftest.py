@@ -180,7 +180,7 @@ def drawn(researched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, GitHub(folder / "github") as hub:
         seal(patch, folder)
         ada = author(folder, researched, hub)
-        hub.fail("secondary", where="rest", retry_after=600)
+        hub.fail("secondary", after=2, where="rest", retry_after=600)  # at the fork, after two listings
         assert ada.run("publish", "--yes").code == 1
         assert ada.world.git("log", "-1", "--format=%s", "exp/cpu/t").startswith("results: ")
         ada.world.git("remote", "remove", "origin")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from conftest import SOLVER, World
 
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status
-from autoresearch_git.ledger import trailers
+from autoresearch_git.ledger import result, trailers
+from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.repository import Repository
 
 
 def experiment(
@@ -57,3 +59,12 @@ def write_session(world: World, tag: str, experiments: Sequence[Experiment], tex
     assert done.returncode == 0, done.stderr.decode()
     world.git("update-ref", "-d", "refs/scratch")
     (world.folder(session.name) / "logs").mkdir(parents=True)
+
+
+def publish_result(repository: Repository, name: str, make: Callable[[Notebook], result.Files], mine: bool = False) -> Notebook:
+    """What `publish` does to a session before it asks anybody: its branch ends in a commit of its results. `make` gives the files
+    beside the table, where something is new."""
+    with result.held(repository, name, mine) as book:
+        if result.is_published(repository, book):
+            return book
+        return result.land(repository, book, result.result_commit(repository, book, make(book)))

@@ -14,6 +14,7 @@ import pytest
 from conftest import SOLVER, Ran, World
 from github_standin import GitHub
 from github_standin.repository import Repository
+from notebooks import publish_result
 
 from autoresearch_git import constants
 from autoresearch_git.commands import community
@@ -21,7 +22,6 @@ from autoresearch_git.community import changes
 from autoresearch_git.community.inspiration import MOST_TOKENS, inspire
 from autoresearch_git.community.tokencount import count_tokens
 from autoresearch_git.config import load_settings
-from autoresearch_git.ledger.result import publish_result
 from autoresearch_git.repository import open_repository
 
 DATA = Path(__file__).parent / "data"

@@ -99,17 +99,28 @@ def test_a_target_that_lacks_the_commits_below_the_base_is_told_to_get_them(ada:
     assert "1 commit below the baseline that karpathy/autoresearch does not have, the last: unfinished thoughts" in ran.err
 
 
-def test_a_session_that_goes_on_while_its_preview_is_read_is_not_published_half(ada: Author) -> None:
-    """What was agreed to is not what would be there."""
+def test_nobody_goes_on_with_a_session_while_its_preview_is_read(ada: Author) -> None:
+    """What was agreed to is what is there; a second publication waits for its turn, too."""
     with ada.at_terminal() as terminal:
         wait_for((ada.world.folder() / "preview" / "progress.png").exists)
-        ada.go_on(2)
+        for arguments in (("start", "--resume", "--tag", "t", "--experiments", "1"), ("publish", "--yes")):
+            ran = ada.run(*arguments)
+            assert ran.code == 1
+            assert "session cpu/t is being worked on by process" in ran.err
         ran = terminal.answer("y\n")
-    assert ran.code == 1
-    assert said(ran) == ("session cpu/t went on meanwhile, so nothing was published", "git autoresearch publish cpu/t")
-    assert ada.written() == []
-    ada.publish()
+    assert ran.code == 0, ran.err
     assert ada.pull.head_ref_oid == ada.tip
+
+
+def test_another_git_identity_while_the_preview_is_read_changes_nothing(ada: Author) -> None:
+    ada.go_on(1)
+    with ada.at_terminal() as terminal:
+        wait_for((ada.world.folder() / "preview" / "progress.png").exists)
+        ada.world.git("config", "user.name", "Somebody Else")
+        ran = terminal.answer("y\n")
+    assert ran.code == 0, ran.err
+    assert ada.pull.head_ref_oid == ada.tip
+    assert ada.publish().err.endswith("everything is in place; nothing was changed\n")
 
 
 # -- where it goes ----------------------------------------------------------------------------------------------

@@ -221,12 +221,12 @@ def test_a_session_on_another_history_is_refused_with_a_way_out(ada: Author) -> 
 
 def test_a_rate_limit_beyond_patience_is_told_and_a_later_run_completes(ada: Author) -> None:
     ada.github.repository(FORK, parent=ada.hub)
-    ada.github.fail("secondary", where="rest", after=1, retry_after=300)  # the first question looks for pull requests
+    ada.github.fail("secondary", where="rest", after=3, retry_after=300)  # three questions look for pull requests
     ran, done = stopped(ada)
     message, hint = said(ran)
     assert message.startswith(f"the rate limit of {HUB} lasts until ")
     assert hint == "run the same command again after that; what was published is kept"
-    assert done == [f"pushed exp/cpu/t, 4 commits, to {FORK}", f"pushed {NOTEBOOK} to {FORK}"]
+    assert done == [f"pushed exp/cpu/t, 4 commits from its base, to {FORK}", f"pushed {NOTEBOOK} to {FORK}"]
     assert (ada.hub.pulls, ada.hub.discussions) == ({}, {})
     assert ada.publish().out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
 
@@ -252,7 +252,8 @@ def test_a_pull_request_that_the_maintainer_closed_stays_as_it_is(ada: Author, s
     body, discussion = ada.pull.body, ada.discussion.body
     ada.go_on(1)
     ran = ada.publish()
-    assert notes(ran) == [f"{ada.url}/pull/1 was {state} there, so it stays as it is"]
+    then = "; reopen it there, and it follows" if state == "closed" else ""
+    assert notes(ran) == [f"{ada.url}/pull/1 was {state} there, so it stays as it is{then}"]
     assert (ada.pull.state, ada.pull.body) == (state.upper(), body)
     assert ada.discussion.body != discussion
     assert "in 7 experiments" in ada.discussion.title
@@ -266,8 +267,8 @@ def test_another_session_of_the_same_name_is_not_overwritten(ada: Author) -> Non
     ada.github.repository(FORK, parent=ada.hub)
     theirs = ada.fork.commit({"solver.py": "ALPHA = 0.4\nN = 5\n"}, branch="exp/cpu/t")
     message, hint = ada.refused()
-    assert message == f"{FORK} has another {BRANCH}, which is not this session's ({theirs[:7]})"
-    assert hint == "publish it under another name: git autoresearch publish cpu/t --as t-2"
+    assert message == f"{FORK} has another {BRANCH} ({theirs[:7]}): another session's, or this one's from elsewhere"
+    assert hint == "if it is another session's: git autoresearch publish cpu/t --as t-2"
     assert ada.written() == []
     ada.publish("--as", "t-2")
     assert ada.pull.head_ref_name == "exp/cpu/t-2"
@@ -295,5 +296,5 @@ def test_a_commit_that_slips_into_the_pull_request_is_noticed(ada: Author) -> No
     ada.publish()
     pushed = ada.fork.commit({"solver.py": "ALPHA = 9\nN = 9\n"}, branch="exp/cpu/t")
     message, _ = ada.refused()
-    assert message == f"{FORK} has another {BRANCH}, which is not this session's ({pushed[:7]})"
+    assert message == f"{FORK} has another {BRANCH} ({pushed[:7]}): another session's, or this one's from elsewhere"
     assert ada.fork.refs(BRANCH) == {BRANCH: pushed}

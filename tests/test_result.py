@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from conftest import World, marked_processes, wait_for
+from notebooks import publish_result
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.ledger.result import publish_result, result_commit
+from autoresearch_git.ledger.result import result_commit
 from autoresearch_git.repository import open_repository
 
 BRANCH, NOTEBOOK = "refs/heads/exp/cpu/t", "refs/autoresearch/cpu/t"
@@ -145,7 +146,8 @@ def test_a_branch_that_was_left_one_step_behind_is_moved_on(session: World) -> N
 
 
 def test_kills_while_publishing_lose_and_double_nothing(session: World) -> None:
-    program = ("import os, sys; from pathlib import Path; from autoresearch_git.ledger.result import publish_result\n"
+    program = (f"import os, sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+               "from notebooks import publish_result\n"
                "from autoresearch_git.repository import open_repository\n"
                "publish_result(open_repository(Path('.')), 'cpu/t', lambda book: {'progress.png': os.urandom(9)})\n")  # fmt: skip
     moments = random.Random(11)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.commands import community
@@ -25,22 +26,33 @@ NOTES = "notes.md"
 PICTURE = "progress.png"
 
 
-def gather(repository: Repository, book: Notebook) -> Paper:
-    """The paper of a notebook, with the user's own notes and what the findings that it tried had claimed."""
-    file = folder_of(repository, book.session.name) / NOTES
-    notes = file.read_text(encoding="utf-8") if file.is_file() else ""
-    return papers.gather(repository, book, community.claimed(repository, book.experiments), notes)
+@dataclass(frozen=True)
+class Draft:
+    """What would be published, from the notebook alone. `head` is the commit that the branch would end in."""
+
+    repository: Repository
+    settings: Settings
+    book: Notebook
+    paper: Paper
+    head: str
+    templates: Path | None
 
 
-def keep_notes(repository: Repository, name: str, file: Path) -> None:
-    """Keep the user's notes with the session, for this paper and the next. Raises AutoresearchError where they are no text."""
+def gather(repository: Repository, book: Notebook, notes: Path | None = None) -> Paper:
+    """The paper of a notebook, with the user's own notes (those of a file, else those of the last time) and what the findings that
+    it tried had claimed. Raises AutoresearchError where the notes are no text."""
+    kept = folder(repository, book) / NOTES
+    file = notes or (kept if kept.is_file() else None)
     try:
-        text = defuse(file.read_text(encoding="utf-8"))
+        text = defuse(file.read_text(encoding="utf-8")) if file else ""
     except (OSError, UnicodeDecodeError) as error:
         raise AutoresearchError(f"{file} cannot be read: {error}", "save it as UTF-8 text") from error
-    place = folder_of(repository, name) / NOTES
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text, encoding="utf-8")
+    return papers.gather(repository, book, community.claimed(repository, book.experiments), text)
+
+
+def keep_notes(repository: Repository, book: Notebook, text: str) -> None:
+    """Keep the user's notes with the session, for the next paper."""
+    (folder(repository, book) / NOTES).write_text(text, encoding="utf-8")
 
 
 def folder(repository: Repository, book: Notebook) -> Path:
@@ -69,10 +81,11 @@ def refuse_secrets(repository: Repository, paper: Paper) -> None:
 
 
 def below_base(repository: Repository, book: Notebook, head: str) -> list[str]:
-    """Subjects of the commits that the base stands on and the target's branch does not have; empty where that cannot be told."""
-    if not repository.resolve(head):
-        return []
-    return [one_line(subject, 60) for _, _, subject in repository.commits_between(head, book.session.base)]
+    """Subjects of the commits that the base stands on and the target's branch does not have; where that branch is not here, of
+    those that no remote branch of this repository has."""
+    base = book.session.base
+    there = repository.commits_between(head, base) if repository.resolve(head) else repository.commits_nowhere(base)
+    return [one_line(subject, 60) for _, _, subject in there]
 
 
 def templates(repository: Repository, settings: Settings) -> Path | None:
@@ -88,17 +101,17 @@ def templates(repository: Repository, settings: Settings) -> Path | None:
 # -- what was published before -----------------------------------------------------------------------------------------
 
 
-def tag_for(repository: Repository, book: Notebook, wished: str | None) -> str:
-    """The tag to publish under: as wished, or as before; empty where that is the session's own.
-
-    Raises AutoresearchError where it cannot stand in a branch's name.
-    """
-    prefix = f"{book.session.branch_prefix}/{book.session.platform}/"
-    before = remembered(repository, book.session.name)
-    tag = wished or (before.branch.removeprefix(prefix) if before else "")
-    if tag and not repository.valid_ref(f"refs/heads/{prefix}{tag}"):
-        raise AutoresearchError(f"{tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {book.session.tag}-2")
-    return "" if tag == book.session.tag else tag
+def as_wished(repository: Repository, book: Notebook, place: Place, tag: str, discards: bool | None) -> Place:
+    """The place under another tag, and with or without the notebook, where the user says so. Raises AutoresearchError for a tag
+    that cannot be."""
+    session = book.session
+    if tag:
+        place = dataclasses.replace(place, branch=f"{session.branch_prefix}/{session.platform}/{tag}")
+        if not repository.valid_ref(f"refs/heads/{place.branch}"):
+            raise AutoresearchError(f"{tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {session.tag}-2")
+    wanted = place.discards if discards is None else discards
+    name = place.branch.removeprefix(f"{session.branch_prefix}/")
+    return dataclasses.replace(place, notebook=f"{notebook.NAMESPACE}{name}" if wanted else "", discards=wanted)
 
 
 def known_place(repository: Repository, settings: Settings, book: Notebook, hub: Hub | None = None, head: str = "") -> Place:

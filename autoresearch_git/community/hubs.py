@@ -92,8 +92,6 @@ def with_parent(hub: Hub, owner_name: str) -> Hub:
 
     Raises AutoresearchError where `owner_name`, which a server gave us, is none.
     """
-    if not hub.owner_name or not re.fullmatch(_OWNER_NAME, owner_name):
-        raise AutoresearchError(f"{owner_name!r} cannot be the parent of {hub.name}", "git config autoresearch.hub owner/name")
     return _beside(hub, owner_name, f"parent of {hub.name}")
 
 
@@ -102,9 +100,17 @@ def fork_of(hub: Hub, owner_name: str) -> Hub:
     return _beside(hub, owner_name, f"your fork of {hub.name}")
 
 
+def spelled(hub: Hub, owner_name: str) -> Hub:
+    """The hub as its host names it: it may have been renamed, or written in other letters."""
+    return hub if hub.owner_name == owner_name else _beside(hub, owner_name, hub.source)
+
+
 def _beside(hub: Hub, owner_name: str, source: str) -> Hub:
-    """Another repository on the same host."""
-    before, _, _ = hub.url.rpartition(hub.owner_name)
+    """Another repository on the same host, whose address differs in its name alone. Raises AutoresearchError where `owner_name`,
+    which a server gave us, is none."""
+    before, found, _ = hub.url.rpartition(hub.owner_name)
+    if not found or not hub.owner_name or not re.fullmatch(_OWNER_NAME, owner_name):
+        raise AutoresearchError(f"{owner_name!r} cannot be {source}", "git config autoresearch.hub owner/name")
     prefix = hub.name.removesuffix(hub.owner_name)
     key = _key(f"{hub.host}/{owner_name}".lower(), owner_name)
     return replace(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Session, Status
+from autoresearch_git.experiment import Status
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
-from autoresearch_git.ledger.lock import acquire, holder
+from autoresearch_git.ledger.lock import acquire
 from autoresearch_git.ledger.notebook import RESULT_FILES, Notebook
 from autoresearch_git.ledger.session import begun_here, folder_of, own_session, uninterrupted
 from autoresearch_git.plaintext import one_line
@@ -57,38 +58,30 @@ def is_published(repository: Repository, book: Notebook) -> bool:
     return bool(book.result) and repository.read_file(book.result, _TABLE) == _table(book).encode()
 
 
-def check(repository: Repository, name: str, mine: bool = False) -> Session:
-    """The session, if it may be published now. Raises AutoresearchError where it runs, or may be somebody else's."""
+@contextlib.contextmanager
+def held(repository: Repository, name: str, mine: bool = False) -> Iterator[Notebook]:
+    """The notebook of a session that nobody else works on within the block: its branch stands where the notebook says.
+
+    Raises AutoresearchError where it runs, where it was not begun here and is not `mine`, or where the branch is elsewhere.
+    """
     session = own_session(repository, name)
     if not mine and not begun_here(repository, name):
         raise AutoresearchError(f"session {name} was not begun here, so it may be somebody else's",
                                 f"if it is yours: git autoresearch publish {name} --mine")  # fmt: skip
-    working = holder(folder_of(repository, name))
-    if working:
-        raise AutoresearchError(f"session {name} is being worked on by {working}",
-                                f"git autoresearch stop {name}, publish, then git autoresearch start --resume")  # fmt: skip
-    return session
-
-
-def publish_result(repository: Repository, name: str, make: Callable[[Notebook], Files], mine: bool = False) -> Notebook:
-    """Let the session's branch end in a commit of its results, and its notebook say so. Returns the notebook as it is then.
-
-    `make` gives the files beside the table; it is not called where nothing is new. The session must not run, and must have
-    been begun here, or be `mine`. Raises AutoresearchError.
-    """
-    session = check(repository, name, mine)
     with acquire(folder_of(repository, name), name, "publish, then git autoresearch start --resume"):
         clear_stale_locks(repository, session)
         book = notebook.read(repository, session.notebook)
-        done = is_published(repository, book)
-        if done and repository.ref_target(session.branch) == book.result:
-            return book  # nothing moves, so the branch may be checked out
-        check_branch(repository, book)
-        return book if done else _publish(repository, book, make)
+        whole = is_published(repository, book) and repository.ref_target(session.branch) == book.result
+        if not whole:  # where nothing will move, the branch may be checked out
+            check_branch(repository, book)
+        yield book
 
 
-def _publish(repository: Repository, book: Notebook, make: Callable[[Notebook], Files]) -> Notebook:
-    commit = result_commit(repository, book, make(book) if book.incumbent else {})
+def land(repository: Repository, book: Notebook, commit: str) -> Notebook:
+    """Let the branch of a session that is `held` end in a result commit, and its notebook say so. Returns the notebook as it is
+    then; nothing moves where it ends there already."""
+    if book.result == commit:
+        return book
     with uninterrupted():
         changes = notebook.append_result(repository, book, commit)
         repository.update_refs(changes, "results")

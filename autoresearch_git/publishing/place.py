@@ -18,7 +18,7 @@ class Place:
 
     `web` is the page of the repository that holds the branch and the notebook, `head` the commit that the branch ends in,
     `pull` and `discussion` the pages of the pull request and the Discussion. `ordinary`: the pull request is no draft.
-    `withdrawn`: both are closed by whoever posted them.
+    `withdrawn`: both are closed by whoever posted them. `discards`: the user wants the notebook to be pushed.
     """
 
     target: str = ""  # owner/name
@@ -31,6 +31,7 @@ class Place:
     discussion: str = ""
     ordinary: bool = False
     withdrawn: bool = False
+    discards: bool = True
 
 
 def _memory(repository: Repository, session: str) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from autoresearch_git.community import record
 from autoresearch_git.community.github import Category, Discussion, PullRequest, Target, Writer
-from autoresearch_git.community.hubs import Hub, fork_of
+from autoresearch_git.community.hubs import Hub, fork_of, spelled
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.notebook import Notebook
@@ -24,13 +25,15 @@ GIT_SECONDS = 60.0  # that the host may take to list its refs
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asked for. `tag` is the name to publish under where it is not the session's own; `fork`: push to the user's
-    fork even where they may push to the target; `discards`: push the notebook; `category` is a slug."""
+    """What the user asked for. `tag` is the name to publish under, empty where they named none; `fork`: push to the user's fork
+    even where they may push to the target; `discards`: push the notebook, None where they said nothing; `category` is a slug.
+    `before` is where the session was published from here."""
 
     tag: str = ""
     fork: bool = False
-    discards: bool = True
+    discards: bool | None = None
     category: str = ""
+    before: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,21 @@ RemoteOf = Callable[[Hub], Remote]
 def look(repository: Repository, writer: Writer, hub: Hub, paper: Paper, book: Notebook, wishes: Wishes, remote: RemoteOf) -> Plan:
     """The plan, after a handful of questions. Raises AutoresearchError for what would stop it half-way."""
     target = writer.look()
+    hub = spelled(hub, target.name)
     pushes = target.permission in MAY_PUSH and not wishes.fork
     _check(target, writer, pushes)
-    hub = hub if hub.owner_name.lower() == target.name.lower() else dataclasses.replace(hub, owner_name=target.name)
-    home = hub if pushes else fork_of(hub, target.fork) if target.fork else None
-    place = _place(hub, home, target, paper, wishes)
-    refs = repository.remote_refs(remote(home), _names(place), GIT_SECONDS) if home else {}
-    _check_refs(repository, book, home, place, refs, wishes)
-    pulls = writer.find_pulls(home.owner_name.partition("/")[0], place.branch) if home else []
-    discussion = writer.find_discussion(target.id, mark(paper.identity)) if target.discussions else None
+    _check_history(repository, target, book)
+    holds = mark(paper.identity)
+    discussion = writer.find_discussion(target.id, holds) if target.discussions else None
+    branch = _branch(repository, paper, wishes, discussion)
+    pulls = [p for owner in _owners(target, wishes) for p in writer.find_pulls(owner, branch)]
+    pull = chosen(pulls, holds, target)
+    home = _home(hub, target, pushes, pull, wishes)
+    place = _place(hub, home, target, paper, wishes, branch)
+    refs = repository.remote_refs(remote(home), names(place), GIT_SECONDS) if home else {}
+    check_refs(repository, book, home, place, refs)
     categories, notes = _categories(target, wishes.category)
-    pull = chosen(pulls, mark(paper.identity))
+    notes += _notes(target, pull, holds, (home == hub) != pushes)
     place = dataclasses.replace(
         place,
         pull=pull.url if pull else "",
@@ -85,6 +92,66 @@ def look(repository: Repository, writer: Writer, hub: Hub, paper: Paper, book: N
         ordinary=bool(pull and not pull.draft),
     )
     return Plan(hub, home, target, place, refs, pull, discussion, categories if not discussion else (), tuple(notes))
+
+
+def _branch(repository: Repository, paper: Paper, wishes: Wishes, discussion: Discussion | None) -> str:
+    """The name to publish under: as wished, else as before, by what is posted or by what is remembered here.
+
+    Raises AutoresearchError for one that cannot be, or where the session is published under another one.
+    """
+    session = paper.session
+    folder = f"{session.branch_prefix}/{session.platform}/"
+    posted = _told_branch(discussion)
+    known = posted or (wishes.before.branch if wishes.before else "")
+    branch = f"{folder}{wishes.tag}" if wishes.tag else known if known.startswith(folder) else f"{folder}{session.tag}"
+    if not repository.valid_ref(f"refs/heads/{branch}"):
+        raise AutoresearchError(
+            f"{wishes.tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {session.tag}-2"
+        )
+    if discussion and posted and posted != branch:
+        raise AutoresearchError(f"session {session.name} is published as {posted} already: {discussion.url}",
+                                "leave out --as, and it is brought up to date there")  # fmt: skip
+    return branch
+
+
+def _told_branch(discussion: Discussion | None) -> str:
+    try:
+        told = record.read(discussion.body) if discussion else None
+    except record.BrokenRecordError:
+        return ""
+    return told.branch if told else ""
+
+
+def _owners(target: Target, wishes: Wishes) -> list[str]:
+    """Whose branches may have a pull request of the session: an earlier one may have come from a fork, or from the repository
+    itself, where rights or wishes were others."""
+    before = wishes.before.repository if wishes.before and wishes.before.target.lower() == target.name.lower() else ""
+    places = (target.name, target.fork or target.viewer, target.viewer, before)
+    owners = {place.partition("/")[0].lower(): place.partition("/")[0] for place in places if place}
+    return list(owners.values())
+
+
+def _home(hub: Hub, target: Target, pushes: bool, pull: PullRequest | None, wishes: Wishes) -> Hub | None:
+    """Where the branch goes: where the open pull request of the session comes from, else as rights and wishes are; None for a
+    fork that is not there."""
+    before = wishes.before.repository if wishes.before else ""
+    known = {name.partition("/")[0].lower(): fork_of(hub, name) for name in (before, target.fork) if name}
+    known[target.name.partition("/")[0].lower()] = hub
+    owner = pull.head_name.partition(":")[0].lower() if pull and pull.state == "OPEN" else ""
+    if owner in known:
+        return known[owner]
+    return hub if pushes else fork_of(hub, target.fork) if target.fork else None
+
+
+def _notes(target: Target, pull: PullRequest | None, holds: str, elsewhere: bool) -> list[str]:
+    notes = []
+    if pull and holds not in pull.body:
+        notes.append(f"{pull.url} was not opened by this tool; its title and text will be replaced")
+    if pull and pull.state == "OPEN" and elsewhere:
+        notes.append(f"its pull request comes from {pull.head_name}, so that is where it is pushed to")
+    if target.parent:
+        notes.append(f"{target.name} is a fork; to publish to what it was made from: --to {target.parent}")
+    return notes
 
 
 def _check(target: Target, writer: Writer, pushes: bool) -> None:
@@ -107,38 +174,47 @@ def _check(target: Target, writer: Writer, pushes: bool) -> None:
         raise AutoresearchError(f"you may not push to {where}, and it cannot be forked", "git autoresearch publish --to OWNER/NAME")
 
 
-def _place(hub: Hub, home: Hub | None, target: Target, paper: Paper, wishes: Wishes) -> Place:
+def _check_history(repository: Repository, target: Target, book: Notebook) -> None:
+    """Raises AutoresearchError where nothing joins the session to the target; what is not here cannot be told."""
+    if repository.resolve(target.head) and not repository.are_related(target.head, book.session.base):
+        raise AutoresearchError(f"session {book.session.name} and {target.name} have no history in common",
+                                "publish it where its base comes from: git autoresearch publish --to OWNER/NAME")  # fmt: skip
+
+
+def _place(hub: Hub, home: Hub | None, target: Target, paper: Paper, wishes: Wishes, branch: str) -> Place:
     session = paper.session
-    tag = wishes.tag or session.tag
     where = home or fork_of(hub, f"{target.viewer}/{target.name.partition('/')[2]}")
-    return Place(
-        target=target.name,
-        repository=where.owner_name,
-        web=where.web,
-        branch=f"{session.branch_prefix}/{session.platform}/{tag}",
-        notebook=f"{notebook.NAMESPACE}{session.platform}/{tag}" if wishes.discards else "",
-    )
+    before = wishes.before.discards if wishes.before else True
+    discards = before if wishes.discards is None else wishes.discards
+    name = branch.removeprefix(f"{session.branch_prefix}/")
+    return Place(target.name, where.owner_name, where.web, branch, f"{notebook.NAMESPACE}{name}" if discards else "",
+                 discards=discards)  # fmt: skip
 
 
-def _names(place: Place) -> list[str]:
+def names(place: Place) -> list[str]:
+    """The refs that are pushed."""
     return [f"refs/heads/{place.branch}", *([place.notebook] if place.notebook else [])]
 
 
-def _check_refs(
-    repository: Repository, book: Notebook, home: Hub | None, place: Place, refs: dict[str, str], wishes: Wishes
-) -> None:
-    """What is there under our names must be an earlier state of this session: another machine's may have the same name."""
+def check_refs(repository: Repository, book: Notebook, home: Hub | None, place: Place, refs: dict[str, str]) -> None:
+    """What is there under our names must be an earlier state of this session: another machine's may have the same name.
+    Raises AutoresearchError."""
     for name, sha in refs.items():
         ours = repository.is_ancestor(sha, book.tip) and not repository.is_ancestor(sha, book.session.base)
         if not ours and home:
-            raise AutoresearchError(f"{home.name} has another {name}, which is not this session's ({sha[:7]})",
-                                    f"publish it under another name: git autoresearch publish {book.session.name} "
-                                    f"--as {wishes.tag or book.session.tag}-2")  # fmt: skip
+            other = f"git autoresearch publish {book.session.name} --as {place.branch.rpartition('/')[2]}-2"
+            raise AutoresearchError(f"{home.name} has another {name} ({sha[:7]}): another session's, or this one's from elsewhere",
+                                    f"if it is another session's: {other}")  # fmt: skip
 
 
-def chosen(pulls: list[PullRequest], holds: str) -> PullRequest | None:
-    """The pull request of this session: the open one of the branch, else the newest that says so."""
-    return next((p for p in pulls if p.state == "OPEN"), None) or next((p for p in pulls if holds in p.body), None)
+def chosen(pulls: Sequence[PullRequest], holds: str, target: Target) -> PullRequest | None:
+    """The pull request of this session: an open one that says so, else an open one of the user's into the default branch, else the
+    newest that says so."""
+    ours = sorted((p for p in pulls if holds in p.body), key=lambda p: (p.state == "OPEN", p.number), reverse=True)
+    if ours and ours[0].state == "OPEN":
+        return ours[0]
+    plain = [p for p in pulls if p.state == "OPEN" and p.base == target.default_branch and p.author == target.viewer]
+    return plain[0] if plain else ours[0] if ours else None
 
 
 def _categories(target: Target, wanted: str) -> tuple[tuple[Category, ...], list[str]]:

@@ -6,6 +6,7 @@ told even where a later step fails.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -22,7 +23,7 @@ from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages, mark
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
-from autoresearch_git.publishing.plan import GIT_SECONDS, MAY_LABEL, MAY_PUSH, Plan, RemoteOf, chosen
+from autoresearch_git.publishing.plan import GIT_SECONDS, MAY_LABEL, MAY_PUSH, Plan, RemoteOf, check_refs, chosen, names
 from autoresearch_git.repository import PushRefusedError, Repository
 
 PUSH_SECONDS = 900.0
@@ -30,6 +31,7 @@ FORK_SECONDS = 60.0  # that a new fork may take until git can reach it
 LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
 MOST_LISTED = 250  # commits of one pull request that GitHub lists
 PASSING = ("denied", "stale")  # refusals of a push that say nothing of the ref: it may well be taken the next time
+WITHDRAWAL = "> **Withdrawn** by whoever posted it. The commits and the numbers below are as they were."
 LABEL_COLOUR, LABEL_MEANING = "5319e7", "a research session's exact commits: adopt it, do not merge it"
 T = TypeVar("T")
 
@@ -71,12 +73,14 @@ class Publisher:
         self.notes += self.plan.notes
 
     def publish(self) -> Published:
-        """All steps in order. Raises AutoresearchError; what was done until then is in `done`."""
+        """All steps in order. Raises AutoresearchError; what was done until then is in `done`, and `place` is where it went."""
         home = self.plan.home or self._fork()
         self._reopen()
         self._push(home)
-        if self._closed:
-            self.notes.append(f"{self.place.pull} was {self._closed.state.lower()} there, so it stays as it is")
+        self._reopen()  # a branch that was gone is there again
+        if self._closed and not self._withdrawn(self._closed):
+            then = "" if self._closed.state == "MERGED" else "; reopen it there, and it follows"
+            self.notes.append(f"{self.place.pull} was {self._closed.state.lower()} there, so it stays as it is{then}")
         else:
             self._open_pull()
         self._open_discussion()
@@ -87,16 +91,25 @@ class Publisher:
         return Published(self.place, tuple(self.done), tuple(self.notes))
 
     def withdraw(self) -> Published:
-        """Close both, with a note at the top of each; the branch and the notebook stay."""
+        """Close both, with a note at the top of each, which is all that changes of them; the branch and the notebook stay."""
+        pull, discussion = self.pull, self.discussion
+        if pull and pull.state == "OPEN":
+            self._edit_pull(pull, pull.title, self._with_note(pull.body))
+            self._on_pull(lambda: self.writer.set_pull_open(pull.number, False), lambda p: p.state != "OPEN", "closed")
+        if discussion and not discussion.closed:
+            self._edit_discussion(discussion, discussion.title, self._with_note(discussion.body))
+            self._on_discussion(lambda: self.writer.close_discussion(discussion.id), lambda d: d.closed, "closed")
         self.place = dataclasses.replace(self.place, withdrawn=True)
-        self._bring_up_to_date()
-        if self.pull and self.pull.state == "OPEN":
-            number = self.pull.number
-            self._on_pull(lambda: self.writer.set_pull_open(number, False), lambda p: p.state != "OPEN", "closed")
-        if self.discussion and not self.discussion.closed:
-            name = self.discussion.id
-            self._on_discussion(lambda: self.writer.close_discussion(name), lambda d: d.closed, "closed")
         return Published(self.place, tuple(self.done), tuple(self.notes))
+
+    def _with_note(self, body: str) -> str:
+        if pages.WITHDRAWN in body:
+            return body
+        said = mark(self.paper.identity)
+        return body.replace(said, f"{said}\n{pages.WITHDRAWN}\n\n{WITHDRAWAL}", 1) if said in body else f"{WITHDRAWAL}\n\n{body}"
+
+    def _withdrawn(self, pull: PullRequest) -> bool:
+        return pages.WITHDRAWN in pull.body and pull.state == "CLOSED"
 
     @property
     def _closed(self) -> PullRequest | None:
@@ -110,23 +123,27 @@ class Publisher:
         name = self._once(self.writer.make_fork, lambda: self.writer.look().fork or None)
         home = fork_of(self.plan.hub, name)
         self.place = dataclasses.replace(self.place, repository=home.owner_name, web=home.web)
+        refs = self._refs_of_new(home)
+        check_refs(self.repository, self.book, home, self.place, refs)  # GitHub may answer with a fork that was there
+        self.plan = dataclasses.replace(self.plan, home=home, refs=refs)
+        self.done.append(f"made the fork {home.web}")
+        return home
+
+    def _refs_of_new(self, home: Hub) -> dict[str, str]:
         until = time.monotonic() + FORK_SECONDS
         while True:  # it is made in the background
             try:
-                self.repository.remote_refs(self.remote(home), [self.plan.branch], GIT_SECONDS)
-                break
+                return self.repository.remote_refs(self.remote(home), names(self.place), GIT_SECONDS)
             except AutoresearchError:
                 if time.monotonic() > until:
                     raise
                 self.sleep(1.0)
-        self.done.append(f"made the fork {home.web}")
-        return home
 
     def _push(self, home: Hub) -> None:
         """The branch, then the notebook, each from where it stands there."""
         remote, tip = self.remote(home), self.head
         commits = len(self.paper.results.kept) + 2
-        self._move(home, self.plan.branch, tip, f"pushed {self.place.branch}, {commits} commits, to {home.name}")
+        self._move(home, self.plan.branch, tip, f"pushed {self.place.branch}, {commits} commits from its base, to {home.name}")
         if not self.place.notebook:
             return
         try:
@@ -154,38 +171,36 @@ class Publisher:
         assert self.pull
         chain = [self.paper.results.baseline, *(row.experiment for row in self.paper.results.kept)]
         own = [*(experiment.commit for experiment in chain), self.head]
-        known = self.repository.resolve(self.plan.target.head)
+        target = self.plan.target
+        known = self.repository.resolve(target.head) if self.pull.base == target.default_branch else None
         branch = [sha for sha, _, _ in self.repository.commits_between(known, self.head)] if known else []
-        for pause in (*LOOKS, None):  # GitHub follows a push after an instant
+        for pause in (*LOOKS, 4.0, None):  # GitHub follows a push after an instant
             there = list(self.writer.commits_of(self.pull.number))
             if there[-len(own) :] == own and (not known or sorted(there) == sorted(branch)):
                 return
-            if len(there) >= MOST_LISTED and there == branch[: len(there)]:
+            if len(there) >= MOST_LISTED and (not known or there == branch[: len(there)]):
                 return
             if pause is not None:
                 self.sleep(pause)
         ends = there[-1][:7] if there else "nothing"
         raise AutoresearchError(
             f"{self.place.pull} does not hold the commits of {self.place.branch}: it has {len(there)}, the last is {ends}",
-            f"look at {self.place.pull}/commits",
+            f"look at {self.place.pull}/commits, and run the command again",
         )
 
     # -- pull request and Discussion --------------------------------------------------------------------------------
 
     def _reopen(self) -> None:
         """What was withdrawn by us and is published again. Before the push: a branch that was moved keeps its request closed."""
-        if self._closed and pages.WITHDRAWN in self._closed.body and self._closed.state == "CLOSED":
-            number = self._closed.number
-            try:
-                self._on_pull(lambda: self.writer.set_pull_open(number, True), lambda p: p.state == "OPEN", "reopened")
-            except RefusedError as error:
-                self.notes.append(str(error))
-        if self.discussion and self.discussion.closed and pages.WITHDRAWN in self.discussion.body:
-            name = self.discussion.id
-            self._on_discussion(lambda: self.writer.reopen_discussion(name), lambda d: not d.closed, "reopened")
+        pull, discussion = self._closed, self.discussion
+        if pull and self._withdrawn(pull):
+            with contextlib.suppress(RefusedError):
+                self._on_pull(lambda: self.writer.set_pull_open(pull.number, True), lambda p: p.state == "OPEN", "reopened")
+        if discussion and discussion.closed and pages.WITHDRAWN in discussion.body:
+            self._on_discussion(lambda: self.writer.reopen_discussion(discussion.id), lambda d: not d.closed, "reopened")
 
     def _open_pull(self) -> None:
-        if self.pull is None:
+        if self.pull is None or self._closed:  # what was withdrawn and cannot be reopened is followed by another one
             self.tell(f"opening a pull request in {self.plan.target.name}")
             try:
                 self._create_pull(draft=True)
@@ -199,6 +214,10 @@ class Publisher:
 
     def _create_pull(self, draft: bool) -> None:
         wanted, base = self.pages(), self.plan.target.default_branch
+        there = self._find_pull()
+        if there and there.state == "OPEN":  # since we looked first, somebody may have been here
+            self.pull = there
+            return
         self._on_pull(
             lambda: self.writer.create_pull(wanted.title, wanted.pull, self._head, base, draft),
             lambda p: p.state == "OPEN",
@@ -224,6 +243,9 @@ class Publisher:
 
     def _post_in(self, category: Category) -> None:
         wanted, target = self.pages(), self.plan.target
+        self.discussion = self._find_discussion()
+        if self.discussion:
+            return
         self.tell(f"posting the paper in {target.name}, {category.name}")
         self._on_discussion(
             lambda: self.writer.create_discussion(target.id, category.id, wanted.title, wanted.paper), lambda d: True, "posted"
@@ -231,17 +253,21 @@ class Publisher:
 
     def _bring_up_to_date(self) -> None:
         """Edit what does not say what it should, with the links that are known by now."""
-        wanted, pull, discussion = self.pages(), self.pull, self.discussion
-        if discussion and not says(discussion, wanted.title, wanted.paper):
+        wanted = self.pages()
+        if self.discussion:
+            self._edit_discussion(self.discussion, wanted.title, wanted.paper)
+        if self.pull and self.pull.state == "OPEN":
+            self._edit_pull(self.pull, wanted.title, wanted.pull)
+
+    def _edit_pull(self, pull: PullRequest, title: str, body: str) -> None:
+        if not says(pull, title, body):
+            self._on_pull(lambda: self.writer.edit_pull(pull.number, title, body), lambda p: says(p, title, body), "updated")
+
+    def _edit_discussion(self, there: Discussion, title: str, body: str) -> None:
+        if not says(there, title, body):
             self._on_discussion(
-                lambda: self.writer.edit_discussion(discussion.id, wanted.title, wanted.paper),
-                lambda d: says(d, wanted.title, wanted.paper), "updated",
-            )  # fmt: skip
-        if pull and pull.state == "OPEN" and not says(pull, wanted.title, wanted.pull):
-            self._on_pull(
-                lambda: self.writer.edit_pull(pull.number, wanted.title, wanted.pull),
-                lambda p: says(p, wanted.title, wanted.pull), "updated",
-            )  # fmt: skip
+                lambda: self.writer.edit_discussion(there.id, title, body), lambda d: says(d, title, body), "updated"
+            )
 
     def _label(self) -> None:
         """The label, where the viewer may set it. Nothing else depends on it, so a refusal is only told."""
@@ -284,7 +310,7 @@ class Publisher:
 
     def _find_pull(self) -> PullRequest | None:
         owner = self.place.repository.partition("/")[0]
-        return chosen(self.writer.find_pulls(owner, self.place.branch), mark(self.paper.identity))
+        return chosen(self.writer.find_pulls(owner, self.place.branch), mark(self.paper.identity), self.plan.target)
 
     def _find_discussion(self) -> Discussion | None:
         return self.writer.find_discussion(self.plan.target.id, mark(self.paper.identity))

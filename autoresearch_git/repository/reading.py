@@ -83,6 +83,10 @@ class Reading:
         """Whether `new` reaches `old`; also false where one of them is not here."""
         return self._calls.attempt("merge_base", "--is-ancestor", old, new) is not None
 
+    def are_related(self, one: str, other: str) -> bool:
+        """Whether two commits have a common ancestor here."""
+        return self._calls.attempt("merge_base", one, other) is not None
+
     def commits_named(self, names: Iterable[str]) -> set[str]:
         """Those of some (short) shas that name one commit here, in one git process."""
         wanted = [name for name in names if re.fullmatch(r"[0-9a-f]{4,64}", name)]
@@ -92,7 +96,14 @@ class Reading:
 
     def commits_between(self, exclude: str, tip: str) -> list[tuple[str, str, str]]:
         """(sha, author's name, subject) of every commit that `tip` reaches and `exclude` does not, parents before children."""
-        arguments = ["-z", "--reverse", "--topo-order", "--format=%H%x09%an%n%s", "--end-of-options", f"{exclude}..{tip}", "--"]
+        return self._rows("--end-of-options", f"{exclude}..{tip}", "--")
+
+    def commits_nowhere(self, tip: str) -> list[tuple[str, str, str]]:
+        """The same for what `tip` reaches and no remote-tracking branch does."""
+        return self._rows(tip, "--not", "--remotes", "--")
+
+    def _rows(self, *revisions: str) -> list[tuple[str, str, str]]:
+        arguments = ["-z", "--reverse", "--topo-order", "--format=%H%x09%an%n%s", *revisions]
         rows = (chunk.partition("\n") for chunk in self._calls.run("log", *arguments, raw=True).split("\0") if chunk)
         return [(*author.partition("\t")[::2], subject) for author, _, subject in rows]
 

@@ -60,6 +60,7 @@ class PullRequest:
     state: str  # OPEN, CLOSED or MERGED
     draft: bool
     head: str
+    head_name: str  # owner:branch
     base: str
     labels: tuple[str, ...]
     author: str
@@ -186,6 +187,7 @@ def pull_request(node: Node) -> PullRequest:
         state=state,
         draft=node.get("draft") is True,
         head=commit(within(node, "head"), "sha"),
+        head_name=text(within(node, "head"), "label"),
         base=text(within(node, "base"), "ref"),
         labels=tuple(line(label, "name") for label in objects(node.get("labels"))),
         author=line(author, "login") if isinstance(author, dict) else "",

@@ -1,0 +1,125 @@
+"""How a publication is shown: what it would post, what it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoresearch_git.commands import console, publication
+from autoresearch_git.commands.publication import Draft
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.plaintext import defuse, one_line
+from autoresearch_git.publishing.pages import Pages
+from autoresearch_git.publishing.wording import count
+
+if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
+    from autoresearch_git.community.github import Discussion, PullRequest
+    from autoresearch_git.publishing.plan import Plan
+    from autoresearch_git.publishing.publish import Published, Publisher
+
+SHOWN_LINES = 60  # of each body in the preview; all of it is in the files that it names
+
+
+def say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _row(label: str, text: str) -> None:
+    click.echo(f"{label:<10} {one_line(text, 400)}", err=True)
+
+
+def show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
+    """Everything, to stdout and to files; nobody was asked anything."""
+    files = _write(draft, told, output) if output else []
+    if as_json:
+        click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
+        return
+    click.echo(f"title: {told.title}")
+    for name, body in (("pull request", told.pull), ("Discussion", told.paper)):
+        click.echo(f"\n======== {name} ========\n\n{defuse(body, len(body)) if sys.stdout.isatty() else body}")
+    for file in files:
+        say(f"wrote {file}")
+
+
+def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise AutoresearchError(f"{folder} cannot be a folder: {error.strerror}", "--output DIR") from error
+    picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
+    contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
+    for name, content in contents.items():
+        console.write_file(folder / name, content, "--output DIR")
+    return [folder / name for name in contents]
+
+
+def preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bool) -> None:
+    """What would be done, to stderr; both bodies whole in files, and as far as they are short below that."""
+    plan, told = publisher.plan, publisher.pages()
+    files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
+    for label, line in _rows(draft, plan, told):
+        _row(label, line)
+    _row("whole in", str(files[0].parent))
+    for name, body in (("pull request", told.pull), ("Discussion", told.paper))[: (1 if plan.whole else 2) if bodies else 0]:
+        lines = defuse(body, len(body)).strip().splitlines()
+        shown = "\n".join(f"  | {line}" for line in lines[:SHOWN_LINES])
+        rest = f"\n  … {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
+        click.echo(f"\n{name}:\n\n{shown}{rest}", err=True)
+
+
+def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
+    book, place, target = draft.book, plan.place, plan.target
+    seen = f"those who may read {target.name}" if target.private else "everybody"
+    where = plan.home.name if plan.home else f"{place.repository}, a fork that is made first"
+    kept = count(len(draft.paper.results.kept), "kept experiment")
+    rows = [
+        ("publish", f"session {book.session.name} to {target.name} ({plan.hub.source}), for {seen} to see"),
+        ("title", told.title),
+        ("branch", f"{place.branch} to {where}: the baseline, {kept}, the results"),
+    ]
+    below = publication.below_base(draft.repository, book, target.head)
+    if below:
+        has = count(len(below), "commit")
+        rows.append(("", f"and {has} below the baseline that {target.name} does not have, the last: {below[-1]}"))
+    if place.notebook:
+        rows.append(("notebook", f"{place.notebook}: all {count(len(book.experiments), 'experiment')}, also what was discarded"))
+    rows.append(("pull", _state(plan.pull, told.title, told.pull) or f"new, a draft into {target.default_branch}"))
+    if not plan.whole:
+        new = f"new, in {plan.categories[0].name}" if plan.categories else ""
+        rows.append(("paper", _state(plan.discussion, told.title, told.paper) or new))
+    return [*rows, *(("note", note) for note in plan.notes)]
+
+
+def preview_withdrawal(draft: Draft, plan: Plan) -> None:
+    if not plan.pull and not plan.discussion:
+        raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
+                                "git autoresearch publish")  # fmt: skip
+    if plan.pull:
+        _row("close", f"{plan.pull.url}" + ("" if plan.pull.state == "OPEN" else ", which is closed already"))
+    if plan.discussion:
+        _row("close", f"{plan.discussion.url}" + (", which is closed already" if plan.discussion.closed else ""))
+
+
+def _state(item: PullRequest | Discussion | None, title: str, body: str) -> str:
+    from autoresearch_git.publishing.publish import says
+
+    return "" if item is None else f"{item.url}, {'as it is' if says(item, title, body) else 'to be updated'}"
+
+
+def tell(published: Published, as_json: bool) -> None:
+    place = published.place
+    if as_json:
+        named = {"pull_request": place.pull, "discussion": place.discussion, "repository": place.repository,
+                 "branch": place.branch, "notebook": place.notebook, "commit": place.head}  # fmt: skip
+        click.echo(json.dumps({**{k: v or None for k, v in named.items()}, "done": published.done, "notes": published.notes}))
+        return
+    for line in published.done or ("everything is in place; nothing was changed",):
+        say(line)
+    for note in published.notes:
+        say(f"note: {note}")
+    for url in filter(None, (place.pull, place.discussion)):
+        click.echo(url)
