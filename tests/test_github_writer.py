@@ -408,7 +408,7 @@ def test_a_token_or_a_repository_that_is_not_there(github: GitHub, upstream: Rep
 
 
 @pytest.mark.parametrize("act", WRITES, ids=["rest", "graphql"])
-@pytest.mark.parametrize("kind", ["secondary", "429", "rate-limit"])
+@pytest.mark.parametrize("kind", ["secondary", "429", "rate-limit", "too-quickly", "blocked"])
 def test_a_limit_is_waited_for_and_the_write_sent_again(
     github: GitHub, upstream: Repository, desk: Desk, act: Act, kind: str
 ) -> None:
@@ -430,6 +430,19 @@ def test_a_limit_beyond_patience_ends_it(github: GitHub, upstream: Repository, d
         act(desk.writer, upstream)
     assert "what was published is kept" in caught.value.hint
     assert (github.count, things(upstream), desk.slept) == (3, 0, [40, 40])  # the third would make 120
+
+
+@pytest.mark.parametrize("act", WRITES, ids=["rest", "graphql"])
+@pytest.mark.parametrize("kind", ["too-quickly", "blocked"])
+def test_what_was_created_too_quickly_is_a_limit_and_no_refusal(
+    github: GitHub, upstream: Repository, desk: Desk, act: Act, kind: str
+) -> None:
+    for n in range(2):
+        github.fail_at(n, kind)
+    desk.patience = 90
+    with pytest.raises(LimitReachedError):
+        act(desk.writer, upstream)
+    assert (github.count, things(upstream), desk.slept) == (2, 0, [60])  # nobody said for how long
 
 
 @pytest.mark.parametrize("kind", ["500", "502", "garbage", "hangup", "reset", "silent"])

@@ -21,6 +21,8 @@ from autoresearch_git.plaintext import one_line
 
 # GraphQL errors that say for certain that nothing was done. Any other type, or none, may be of something that half happened.
 _DEFINITE = {"FORBIDDEN", "INSUFFICIENT_SCOPES", "UNPROCESSABLE", "NOT_FOUND", "RATE_LIMITED", "MAX_NODE_LIMIT_EXCEEDED"}
+# How GitHub words a limit that it gives the look of a refusal: of all requests, and of what one may create in a while.
+_LIMIT = re.compile(r"\brate limit\b|\bsubmitted too quickly\b|\bblocked from content creation\b", re.IGNORECASE)
 
 
 class LimitReachedError(AutoresearchError):
@@ -88,22 +90,24 @@ def told(error: Exception, timeout: float) -> str:
 
 def limit_wait(error: Exception) -> float | None:
     """Seconds that a rate limit lasts, or None where the error is none: primary limits come as HTTP 200 with RATE_LIMITED,
-    secondary ones as 403 or 429."""
+    secondary ones as 403 or 429, those of creating as 403, 422 or UNPROCESSABLE."""
     if not isinstance(error, github.GithubException):
         return None
     headers = {k.lower(): v for k, v in (error.headers or {}).items()}
-    limited = "RATE_LIMITED" in types(error.data) or isinstance(error, github.RateLimitExceededException)
-    if (
-        not limited
-        and error.status != 429
-        and not (error.status == 403 and ("retry-after" in headers or "rate limit" in message(error).lower()))
-    ):
+    if not _is_limit(error, "retry-after" in headers):
         return None
     if re.fullmatch(r"\d{1,6}", headers.get("retry-after", "")):
         return float(headers["retry-after"])
     if re.fullmatch(r"\d{9,11}", headers.get("x-ratelimit-reset", "")) and headers.get("x-ratelimit-remaining", "0") == "0":
         return max(1.0, float(headers["x-ratelimit-reset"]) - time.time() + 1)
     return 60.0
+
+
+def _is_limit(error: github.GithubException, told_when: bool) -> bool:
+    if isinstance(error, github.RateLimitExceededException) or "RATE_LIMITED" in types(error.data) or error.status == 429:
+        return True
+    refused = is_graphql(error) or error.status in (403, 422)
+    return (error.status == 403 and told_when) or (refused and bool(_LIMIT.search(message(error))))
 
 
 def wait_for_limit(
