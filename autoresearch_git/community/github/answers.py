@@ -38,7 +38,7 @@ CONFUSED = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
 FAILURES = (github.GithubException, requests.RequestException, UnreadableError, *CONFUSED)
 
 
-class Place(Protocol):
+class Asker(Protocol):
     """Who asks where: what errors name."""
 
     api: str
@@ -144,28 +144,28 @@ def brought_something(error: Exception) -> bool:
     return isinstance(found, dict) and any(value is not None for value in found.values())
 
 
-def raise_if_final(error: Exception, place: Place) -> None:
+def raise_if_final(error: Exception, asker: Asker) -> None:
     """Turn what asking again cannot mend into an error that says what can."""
     if not isinstance(error, github.GithubException):
         return
-    raise_if_unauthorized(error, place)
+    raise_if_unauthorized(error, asker)
     if isinstance(error, github.UnknownObjectException) or "NOT_FOUND" in types(error.data):
         raise AutoresearchError(
-            f"there is no repository {place.owner_name} at {place.api}, or the token from {place.token_source} may not see it",
+            f"there is no repository {asker.owner_name} at {asker.api}, or the token from {asker.token_source} may not see it",
             "git config autoresearch.hub OWNER/NAME",
         ) from error
     if error.status in (403, 451) or types(error.data) & {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
         raise AutoresearchError(
-            f"{place.hub} does not let the token from {place.token_source} read: {message(error)}",
+            f"{asker.hub} does not let the token from {asker.token_source} read: {message(error)}",
             "use a token that may read the repository and its Discussions (classic: public_repo)",
         ) from error
     if 400 <= error.status < 500 and error.status not in (408, 409, 425):
-        raise AutoresearchError(f"{place.api} refuses the question: {message(error)}", "git autoresearch doctor") from error
+        raise AutoresearchError(f"{asker.api} refuses the question: {message(error)}", "git autoresearch doctor") from error
 
 
-def raise_if_unauthorized(error: Exception, place: Place) -> None:
+def raise_if_unauthorized(error: Exception, asker: Asker) -> None:
     """The token is good for nothing, whatever was asked."""
     if isinstance(error, github.GithubException) and error.status == 401:
         raise AutoresearchError(
-            f"{place.hub} refuses the token from {place.token_source}", "gh auth login, or export a token that is valid"
+            f"{asker.hub} refuses the token from {asker.token_source}", "gh auth login, or export a token that is valid"
         ) from error
