@@ -110,7 +110,10 @@ def test_the_workflow_asks_for_no_right_that_it_does_not_need() -> None:
 def test_nothing_of_an_event_is_part_of_a_script_and_actions_are_pinned() -> None:
     steps = [step for job in _workflow()["jobs"].values() for step in job["steps"]]
     assert not any("${{" in step.get("run", "") for step in steps)
-    assert {found for step in steps for found in re.findall(r"\$\{\{.*?\}\}", json.dumps(step))} == {"${{ github.token }}", "${{ runner.temp }}"}
+    assert {found for step in steps for found in re.findall(r"\$\{\{.*?\}\}", json.dumps(step))} == {
+        "${{ github.token }}",
+        "${{ runner.temp }}",
+    }
     used = [step["uses"] for step in steps if "uses" in step]
     assert used
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
@@ -212,7 +215,7 @@ def test_a_scheduled_run_ranks_what_was_published_and_the_next_changes_nothing(
         number = published["pull_request"].rpartition("/")[2]
         assert row[7] == f"[#{number}]({published['pull_request']}), [paper]({published['discussion']})"
         assert row[8] == f"[`{published['commit'][:7]}`]({github.url}/ada/hub/commit/{published['commit']})"
-    assert "stand in none" in told  # eve's title alone
+    assert "1 finding stands in none" in told  # eve's title alone
     assert "0.9777" not in told
     made = _branch(hub)
     assert made

@@ -28,7 +28,9 @@ def command(place: Place, file: Path | None) -> None:
 
     if not place.library.hubs():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync leaderboard")
-    told = page.render(leaderboard(place.library.findings(), place.here, place.replications), place.here.metric)
+    library = place.library
+    board = leaderboard(library.findings(), place.here, place.replications, library.papers())
+    told = page.render(board, place.here.metric)
     if file is None:
         click.echo(told, nl=False)
         return
