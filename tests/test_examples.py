@@ -110,7 +110,10 @@ def test_the_workflow_asks_for_no_right_that_it_does_not_need() -> None:
 def test_nothing_of_an_event_is_part_of_a_script_and_actions_are_pinned() -> None:
     steps = [step for job in _workflow()["jobs"].values() for step in job["steps"]]
     assert not any("${{" in step.get("run", "") for step in steps)
-    assert {found for step in steps for found in re.findall(r"\$\{\{.*?\}\}", json.dumps(step))} == {"${{ github.token }}"}
+    assert {found for step in steps for found in re.findall(r"\$\{\{.*?\}\}", json.dumps(step))} == {
+        "${{ github.token }}",
+        "${{ runner.temp }}",
+    }
     used = [step["uses"] for step in steps if "uses" in step]
     assert used
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
@@ -150,13 +153,30 @@ def _publish(world: World, who: str, platform: str, tag: str, experiments: int, 
 
 def _refresh(github: GitHub, folder: Path) -> str:
     """What one scheduled run does, in a fresh checkout of each job; the leaderboard that it has made."""
-    reader, writer = _clone(github, folder / "read"), _clone(github, folder / "write", token="t-ada")
+    reader = _clone(github, folder / "read")
     done = _run_step("read", "Rank what was measured alike", reader.root, GH_ENTERPRISE_TOKEN="t-ada", GITHUB_TOKEN="")
     assert done.returncode == 0, done.stderr
-    (reader.root / "LEADERBOARD.md").rename(writer.root / "LEADERBOARD.md")
-    done = _run_step("write", "Commit the leaderboard where it has changed", writer.root)
+    made = (reader.root / "LEADERBOARD.md").read_text()
+    done = _commit(github, folder, {"LEADERBOARD.md": made})
     assert done.returncode == 0, done.stderr
-    return (writer.root / "LEADERBOARD.md").read_text()
+    return made
+
+
+def _commit(github: GitHub, folder: Path, artifact: dict[str, str | Path]) -> subprocess.CompletedProcess[str]:
+    """What the job that may write does with an artifact, unpacked where it says; a path in it is a link."""
+    writer = _clone(github, folder / "write", token="t-ada")
+    steps = _workflow()["jobs"]["write"]["steps"]
+    [place] = [step["with"].get("path", ".") for step in steps if "download-artifact" in step.get("uses", "")]
+    into = writer.root / place.replace("${{ runner.temp }}", str(folder / "temp"))
+    for name, content in artifact.items():
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            (into / name).symlink_to(content)
+        else:
+            (into / name).write_text(content)
+            (into / name).chmod(0o755)
+    step = "Commit the leaderboard where it has changed"
+    return _run_step("write", step, writer.root, RUNNER_TEMP=str(folder / "temp"))
 
 
 def _tables(text: str) -> dict[str, list[list[str]]]:
@@ -195,7 +215,7 @@ def test_a_scheduled_run_ranks_what_was_published_and_the_next_changes_nothing(
         number = published["pull_request"].rpartition("/")[2]
         assert row[7] == f"[#{number}]({published['pull_request']}), [paper]({published['discussion']})"
         assert row[8] == f"[`{published['commit'][:7]}`]({github.url}/ada/hub/commit/{published['commit']})"
-    assert "stand in none" in told  # eve's title alone
+    assert "1 finding stands in none" in told  # eve's title alone
     assert "0.9777" not in told
     made = _branch(hub)
     assert made
@@ -207,6 +227,30 @@ def test_a_scheduled_run_ranks_what_was_published_and_the_next_changes_nothing(
     assert [row[6] for row in _tables(_refresh(github, tmp_path / "3"))["H100, 300 s"]] == ["ben"]
     log = subprocess.run(["git", "log", "--format=%an %P", "leaderboard"], cwd=hub.git_dir, capture_output=True, text=True).stdout
     assert log == f"github-actions[bot] {made}\ngithub-actions[bot] \n"
+
+
+def test_of_an_artifact_one_file_is_taken_and_nothing_is_run(github: GitHub, hub: Repository, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    program = f"#!/bin/sh\ntouch {ran}\n"
+    forged: dict[str, str | Path] = {
+        ".git/hooks/pre-push": program, ".git/hooks/reference-transaction": program, "evil": program,
+        ".git/config": f"[core]\n\tfsmonitor = {tmp_path}/1/temp/leaderboard/evil\n\tsshCommand = {program!r}\n",
+        ".gitattributes": "* filter=evil\n", "train.py": "stolen = 1\n",
+    }  # fmt: skip
+    done = _commit(github, tmp_path / "1", {**forged, "LEADERBOARD.md": "board\r\n"})
+    assert done.returncode == 0, done.stderr
+    assert not ran.exists()
+    rows = subprocess.run(["git", "ls-tree", "-r", "leaderboard"], cwd=hub.git_dir, capture_output=True, text=True).stdout
+    assert re.fullmatch(r"100644 blob [0-9a-f]{40}\tLEADERBOARD.md\n", rows)
+    before = _branch(hub)
+    secret = tmp_path / "secret"
+    secret.write_text("of the runner\n")
+    bad: list[dict[str, str | Path]] = [{"LEADERBOARD.md": secret}, {"LEADERBOARD.md": "x" * (1 << 20) + "\n"},
+                                        {"LEADERBOARD.md/x": "a folder"}, {"other.md": "x"}]  # fmt: skip
+    for n, artifact in enumerate(bad):
+        done = _commit(github, tmp_path / f"bad{n}", artifact)
+        assert (done.returncode, done.stdout.startswith("::error::")) == (1, True), done.stderr
+    assert _branch(hub) == before
 
 
 def _told(session: str, best: float, **more: object) -> str:
@@ -280,6 +324,8 @@ def test_the_leaderboard_is_written_where_the_file_says_or_not_at_all(github: Gi
         ran = world.run("findings", "leaderboard", "L.md")
         assert (ran.code, ran.err.count("\n")) == (1, 2), ran.err
         assert (world.root / "L.md").read_bytes() == text.encode("latin-1")
+    ran = world.run("findings", "leaderboard", "missing/L.md")
+    assert (ran.code, ran.err) == (1, "error: cannot write missing/L.md: No such file or directory\n  try: name another file\n")
     lines = b"one\r\n<!-- leaderboard:begin --><!-- leaderboard:end -->\r\ntwo"
     (world.root / "L.md").write_bytes(lines)
     world.ok("findings", "leaderboard", "L.md")

@@ -82,16 +82,16 @@ def test_one_question_tells_all_that_publishing_needs_to_know(github: GitHub, up
     label = upstream.label("autoresearch")
     found = desk.writer.look()
     assert github.count == 1
-    assert (found.viewer, found.viewer_id) == ("ada", github.person("ada").id)
+    assert found.viewer == "ada"
     assert (found.id, found.name, found.url) == (upstream.id, HUB, f"{github.url}/{HUB}")
     assert (found.private, found.archived, found.discussions, found.forkable) == (False, False, True, True)
     assert (found.permission, found.default_branch, found.parent) == ("READ", "main", "")
     assert found.head == upstream.refs("refs/heads")["refs/heads/main"]
     assert found.label == label.id
     assert found.fork == "ada/autoresearch"
-    assert found.scopes == ("repo",)
+    assert (found.scopes, found.fine_grained, found.discussions_refused) == (("repo",), False, "")
     assert {c.slug for c in found.categories} - {c.slug for c in found.assignable} == {"announcements"}
-    assert Category(slot(upstream, "q-a"), "Q&A", "q-a", True) in found.assignable
+    assert Category(slot(upstream, "q-a"), "Q&A", "q-a") in found.assignable
 
 
 def test_what_is_missing_is_told_as_missing(github: GitHub, desk: Desk, upstream: Repository) -> None:
@@ -101,8 +101,6 @@ def test_what_is_missing_is_told_as_missing(github: GitHub, desk: Desk, upstream
     found = Desk(github, "t-eve").writer.look()
     assert (found.fork, found.scopes, found.label, found.categories) == ("", None, "", ())
     assert (found.discussions, found.archived, found.forkable) == (False, True, False)
-    github.user("eve", token="t-bare", scopes=())
-    assert Desk(github, "t-bare").writer.look().scopes == ()
     github.user("eve", token="t-gh", scopes=("gist", "read:org", "public_repo"))
     assert Desk(github, "t-gh").writer.look().scopes == ("gist", "read:org", "public_repo")
     github.repository("ada/empty", private=True)
@@ -110,6 +108,32 @@ def test_what_is_missing_is_told_as_missing(github: GitHub, desk: Desk, upstream
     assert (empty.default_branch, empty.head, empty.private, empty.permission) == ("", "", True, "ADMIN")
     mine = Writer(github.api_url, "ada/autoresearch", "x", "t-ada", "GH_TOKEN", desk.told.append, 1).look()
     assert (mine.parent, mine.fork) == (HUB, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "scopes", "fine"),
+    [({"fine_grained": True}, None, True), ({"app": True}, None, False), ({"scopes": ()}, None, False),
+     ({"scopes": ("gist", "repo")}, ("gist", "repo"), False)],
+)  # fmt: skip
+def test_what_a_token_does_not_tell_is_not_known(
+    github: GitHub, upstream: Repository, kind: dict[str, Any], scopes: tuple[str, ...] | None, fine: bool
+) -> None:
+    """Its scopes by their header, which is blank for more than one kind of token; that it is fine-grained by its name."""
+    secret = "github_pat_0" if fine else "ghu_0" if "app" in kind else "ghp_0"
+    github.user("eve", token=secret, **kind)
+    found = Desk(github, secret).writer.look()
+    assert (found.scopes, found.fine_grained) == (scopes, fine)
+    assert secret not in repr(found)
+
+
+def test_a_token_that_may_not_read_discussions_sees_everything_else(github: GitHub, upstream: Repository) -> None:
+    github.user("eve", token="t-eve", fine_grained=True, discussions=False)
+    label = upstream.label("autoresearch")
+    found = Desk(github, "t-eve").writer.look()
+    assert (found.discussions, found.categories, found.assignable) == (False, (), ())
+    assert found.discussions_refused == "Resource not accessible by personal access token"
+    assert (found.viewer, found.name, found.permission, found.label) == ("eve", HUB, "READ", label.id)
+    assert github.count == 2
 
 
 def test_pull_requests_are_found_by_their_branch_in_every_state(upstream: Repository, desk: Desk) -> None:
@@ -125,6 +149,25 @@ def test_pull_requests_are_found_by_their_branch_in_every_state(upstream: Reposi
     assert (newest.number, newest.state, newest.title, newest.labels) == (second.number, "OPEN", "again", ("result",))
     assert (oldest.number, oldest.state) == (first.number, "MERGED")
     assert writer.find_pulls("bob", "exp/cpu/t") == []
+    assert newest.head_name == "ada:exp/cpu/t"
+    upstream.pulls[second.number].head_repository = None  # the fork was deleted
+    assert [pull.head_name for pull in writer.find_pulls("ada", "exp/cpu/t")] == ["", "ada:exp/cpu/t"]
+
+
+def test_a_discussion_is_found_by_its_number_whoever_posted_it(github: GitHub, upstream: Repository, desk: Desk) -> None:
+    mine, theirs = (upstream.discussion("report", "b", author) for author in ("ada", "bob"))
+    upstream.discussion("by a ghost", "b").author = None
+    pull = open_pull(desk.writer)
+    found = [desk.writer.find_discussion_numbered(number) for number in (1, 2, 3)]
+    assert [(d.id, d.author, d.editable) for d in found[:2] if d] == [(mine.id, "ada", True), (theirs.id, "bob", False)]
+    assert found[2]
+    assert found[2].author == ""
+    for number in (pull.number, 99):
+        assert desk.writer.find_discussion_numbered(number) is None
+    gone = Writer(github.api_url, "karpathy/gone", "karpathy/gone", "t-ada", "GH_TOKEN", desk.told.append, 1)
+    with pytest.raises(AutoresearchError, match="there is no repository karpathy/gone"):
+        gone.find_discussion_numbered(1)
+    assert desk.slept == []
 
 
 def test_listings_are_read_to_their_end(github: GitHub, upstream: Repository, desk: Desk) -> None:
@@ -161,12 +204,8 @@ karpathy/autoresearch (with Discussions)
   pull #1 by ada: even deeper [open, draft, label autoresearch]
     ada:exp/cpu/t <1> → main <2>
     | see the Discussion
-    comment by ada
-      | on the pull request
   discussion #2 by ada: report, again [show-and-tell, label autoresearch]
     | all of it
-    comment by ada
-      | on the Discussion
 """
 
 
@@ -180,10 +219,10 @@ def test_each_write_is_one_request_and_gives_what_is_there_now(github: GitHub, u
     url = f"{github.url}/{HUB}"
     head = fork.refs("refs/heads")["refs/heads/exp/cpu/t"]
     id_ = upstream.pulls[1].id
-    assert pull == PullRequest(id_, 1, f"{url}/pull/1", "deeper", "b", "OPEN", True, head, "main", (), "ada")
+    assert pull == PullRequest(id_, 1, f"{url}/pull/1", "deeper", "b", "OPEN", True, head, "main", (), "ada", "ada:exp/cpu/t")
     made = discuss(writer, upstream)
     id_ = upstream.discussions[2].id
-    assert made == Discussion(id_, 2, f"{url}/discussions/2", "report", "b", False, "show-and-tell", ())
+    assert made == Discussion(id_, 2, f"{url}/discussions/2", "report", "b", False, "show-and-tell", (), "ada", True)
     edited = writer.edit_pull(1, "even deeper", "see the Discussion")
     assert (edited.title, edited.body) == ("even deeper", "see the Discussion")
     assert [writer.set_pull_open(1, is_open).state for is_open in (False, True)] == ["CLOSED", "OPEN"]
@@ -195,13 +234,10 @@ def test_each_write_is_one_request_and_gives_what_is_there_now(github: GitHub, u
     assert writer.look().label == label
     writer.label(pull.id, label)
     writer.label(made.id, label)
-    assert writer.comment_pull(1, "on the pull request").startswith(f"{url}/pull/1#issuecomment-")
-    assert writer.comment_discussion(made.id, "on the Discussion").startswith(f"{url}/discussions/2#discussioncomment-")
     assert [request.what for request in github.requests] == [
         f"POST /repos/{HUB}/forks", f"POST /repos/{HUB}/pulls", "createDiscussion", f"PATCH /repos/{HUB}/pulls/1",
         f"PATCH /repos/{HUB}/pulls/1", f"PATCH /repos/{HUB}/pulls/1", "updateDiscussion", "closeDiscussion", "reopenDiscussion",
         f"POST /repos/{HUB}/labels", "viewer repository", "addLabelsToLabelable", "addLabelsToLabelable",
-        f"POST /repos/{HUB}/issues/1/comments", "addDiscussionComment",
     ]  # fmt: skip
     assert (github.dump(), desk.told, desk.slept) == (WORLD, [], [])
 
@@ -339,7 +375,7 @@ def test_refusals_of_pull_requests_can_be_told_apart(github: GitHub, upstream: R
     open_pull(writer)
     reasons["second"] = refused(lambda: open_pull(writer))
     upstream.is_archived = True
-    reasons["archived"] = refused(lambda: writer.comment_pull(1, "x"))
+    reasons["archived"] = refused(lambda: writer.edit_pull(1, "t", "b"))
     assert {name: (error.status, error.reason) for name, error in reasons.items()} == {
         "draft": (422, "drafts"), "same": (422, "no-commits"), "alone": (422, "no-history"), "long": (422, "too-long"),
         "nothing": (422, ""), "second": (422, "exists"), "archived": (403, "archived"),
@@ -408,7 +444,7 @@ def test_a_token_or_a_repository_that_is_not_there(github: GitHub, upstream: Rep
 
 
 @pytest.mark.parametrize("act", WRITES, ids=["rest", "graphql"])
-@pytest.mark.parametrize("kind", ["secondary", "429", "rate-limit"])
+@pytest.mark.parametrize("kind", ["secondary", "429", "rate-limit", "too-quickly", "blocked"])
 def test_a_limit_is_waited_for_and_the_write_sent_again(
     github: GitHub, upstream: Repository, desk: Desk, act: Act, kind: str
 ) -> None:
@@ -430,6 +466,19 @@ def test_a_limit_beyond_patience_ends_it(github: GitHub, upstream: Repository, d
         act(desk.writer, upstream)
     assert "what was published is kept" in caught.value.hint
     assert (github.count, things(upstream), desk.slept) == (3, 0, [40, 40])  # the third would make 120
+
+
+@pytest.mark.parametrize("act", WRITES, ids=["rest", "graphql"])
+@pytest.mark.parametrize("kind", ["too-quickly", "blocked"])
+def test_what_was_created_too_quickly_is_a_limit_and_no_refusal(
+    github: GitHub, upstream: Repository, desk: Desk, act: Act, kind: str
+) -> None:
+    for n in range(2):
+        github.fail_at(n, kind)
+    desk.patience = 90
+    with pytest.raises(LimitReachedError):
+        act(desk.writer, upstream)
+    assert (github.count, things(upstream), desk.slept) == (2, 0, [60])  # nobody said for how long
 
 
 @pytest.mark.parametrize("kind", ["500", "502", "garbage", "hangup", "reset", "silent"])

@@ -119,3 +119,27 @@ def test_the_preview_is_shown_without_contacting_anybody_as_it_is_asked_for(ada:
     assert "/tree/exp/cpu/u" in shown["discussion"]
     assert "refs/autoresearch" not in shown["discussion"]
     assert said(ada.world.run("publish", "--dry-run", "--as", "a b"))[0] == "'a b' cannot be part of a branch's name"
+
+
+def test_another_account_of_the_same_person_opens_no_second_discussion(ada: Author) -> None:
+    """The pull request names the Discussion; who may not change it is told."""
+    ada.publish()
+    ada.github.user("bot", token="t-bot")
+    ada.fork.allow("bot", "write")
+    ada.go_on(1)
+    bot = Author(ada.github, ada.hub, ada.world, "t-bot")
+    message, hint = bot.refused()
+    assert message == f"{ada.discussion_url} was posted by ada, and this token may not change it"
+    assert hint == "publish with the token of ada"
+    ada.hub.allow("bot", "write")
+    bot.publish()
+    assert (len(ada.hub.pulls), len(ada.hub.discussions), ada.pull.head_ref_oid) == (1, 1, ada.tip)
+
+
+def test_a_token_in_a_commit_below_the_baseline_is_not_pushed(ada: Author) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    ada.world.commit({"notes.py": f"TOKEN = '{secret}'\n"}, "private")
+    ada.world.ok("start", "--tag", "u", "--experiments", "1")
+    message, _ = ada.refused("u")
+    assert message.endswith("looks as if it held a token (notes.py), so nothing is published")
+    assert ada.written() == []

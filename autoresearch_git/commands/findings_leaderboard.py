@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoresearch_git.commands import console
 from autoresearch_git.community.leaderboard import leaderboard
 from autoresearch_git.errors import AutoresearchError
 
@@ -27,7 +28,9 @@ def command(place: Place, file: Path | None) -> None:
 
     if not place.library.hubs():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync leaderboard")
-    told = page.render(leaderboard(place.library.findings(), place.here, place.replications), place.here.metric)
+    library = place.library
+    board = leaderboard(library.findings(), place.here, place.replications, library.papers())
+    told = page.render(board, place.here.metric)
     if file is None:
         click.echo(told, nl=False)
         return
@@ -35,7 +38,7 @@ def command(place: Place, file: Path | None) -> None:
     after = page.put(before, told)
     same = file.exists() and after == before
     if not same:
-        file.write_bytes(after.encode())
+        console.write_file(file, after.encode(), "name another file")
     click.echo(f"{file} {'is as it was' if same else 'is up to date'}", err=True)
 
 

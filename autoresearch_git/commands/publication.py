@@ -20,6 +20,7 @@ from autoresearch_git.publishing import paper as papers
 from autoresearch_git.publishing.charts.progress import Chart
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place, remembered
+from autoresearch_git.publishing.secrets import find_secret
 from autoresearch_git.repository import Repository
 
 NOTES = "notes.md"
@@ -68,15 +69,14 @@ def picture(book: Notebook, paper: Paper) -> dict[str, bytes]:
     return {PICTURE: draw(chart)}
 
 
-def refuse_secrets(repository: Repository, paper: Paper) -> None:
-    """Raises AutoresearchError where a commit's message, which cannot be taken back once it is pushed, looks as if it held a
-    token: a traceback may."""
-    commits = [e.commit for e in paper.results.experiments]
-    for commit, message in repository.messages_of(commits).items():
-        if holds_secret(message.text):
-            raise AutoresearchError(f"the message of {commit[:7]} looks as if it held a token, so nothing is published",
-                                    f"git show --no-patch {commit[:7]}, and revoke the token if it is one")  # fmt: skip
-    if holds_secret(paper.notes):
+def refuse_secrets(repository: Repository, book: Notebook, notes: str, exclude: str) -> None:
+    """Raises AutoresearchError where what would be pushed, which cannot be taken back, looks as if it held a token. `exclude` is
+    the commit that the target's branch is at, as far as it is known."""
+    if found := find_secret(repository, book, exclude):
+        commit, where = found
+        raise AutoresearchError(f"{commit[:7]} looks as if it held a token ({where}), so nothing is published",
+                                f"git show {commit[:7]}, and revoke the token if it is one")  # fmt: skip
+    if holds_secret(notes):
         raise AutoresearchError("the notes look as if they held a token, so nothing is published", "take it out, then --notes FILE")
 
 

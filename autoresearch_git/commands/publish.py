@@ -66,6 +66,7 @@ def command(
     if dry_run:
         book = notebook.read(repository, notebook.NAMESPACE + name)
         draft = _draft(repository, settings, book, notes)
+        publication.refuse_secrets(repository, book, draft.paper.notes, "")
         publish_console.show(draft, _offline(draft, asked), output, as_json)
         return
     if unpublish:
@@ -91,7 +92,6 @@ class Asked:
 
 def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Path | None) -> Draft:
     paper = publication.gather(repository, book, notes)
-    publication.refuse_secrets(repository, paper)
     picture = {} if result.is_published(repository, book) else publication.picture(book, paper)
     head = result.result_commit(repository, book, picture) if picture else book.result
     return Draft(repository, settings, book, paper, head, publication.templates(repository, settings))
@@ -110,6 +110,7 @@ def _offline(draft: Draft, asked: Asked) -> Pages:
 
 def _publish(draft: Draft, asked: Asked) -> Published:
     publisher = _publisher(draft, asked)
+    publication.refuse_secrets(draft.repository, draft.book, draft.paper.notes, publisher.plan.target.head)
     publish_console.preview(draft, publisher, asked.output, bodies=not asked.yes)
     _confirm("publish this", asked.yes)
     if draft.paper.notes:

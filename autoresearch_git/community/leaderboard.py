@@ -16,6 +16,9 @@ from autoresearch_git.community.comparable import Here, compare, measures_as
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.record import Replication
 
+# (hub, author, session's identity), which a pull request has in common with its paper: nobody else's Discussion becomes one.
+Paper = tuple[str, str, str]
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -52,16 +55,19 @@ class Leaderboard:
     unranked: int
 
 
-def leaderboard(findings: Iterable[Finding], here: Here, replications: Mapping[str, Sequence[Replication]]) -> Leaderboard:
-    """The boards of a hub whose head is `here`: those of its evaluator first, then by platform and budget."""
+def leaderboard(
+    findings: Iterable[Finding], here: Here, replications: Mapping[str, Sequence[Replication]], papers: Mapping[Paper, str]
+) -> Leaderboard:
+    """The boards of a hub whose head is `here`: those of its evaluator first, then by platform and budget. `papers` are the
+    addresses of Discussions."""
     everything = list(findings)
-    papers = {_session(f): f.report.url for f in everything if f.report.kind == "discussion" and f.record.branch}
     placed: dict[Kind, list[Entry]] = {}
     for finding in everything:
         own = _own_place(finding, here)
         verdict = compare(finding, own, replications.get(finding.report.key, ()))
         if verdict.comparable:
-            entry = Entry(finding, verdict.evidence, papers.get(_session(finding), ""))
+            paper = (finding.report.hub, finding.report.author, finding.record.identity)
+            entry = Entry(finding, verdict.evidence, papers.get(paper, ""))
             placed.setdefault(_kind(own), []).append(entry)
     boards = [Board(kind, tuple(sorted(entries, key=_rank))) for kind, entries in placed.items()]
     ours = _name(here)
@@ -83,11 +89,6 @@ def _kind(own: Here) -> Kind:
 def _name(place: Here) -> str:
     rows = "\n".join(f"{path} {measures_as(blob)}" for path, blob in sorted(place.files.items()))
     return hashlib.sha256(rows.encode()).hexdigest()[:7] if rows else ""
-
-
-def _session(finding: Finding) -> tuple[str, str, str]:
-    """What a pull request and its paper have in common: nobody else's Discussion becomes a session's paper."""
-    return finding.report.author.lower(), finding.record.repository.lower(), finding.record.branch
 
 
 def _rank(entry: Entry) -> tuple[float, str, str]:

@@ -24,7 +24,7 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 
-FORMAT = 2  # of the tables and of what the readers make; another one is read anew
+FORMAT = 3  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
@@ -43,6 +43,7 @@ CREATE TABLE diff_lines (hash INT, claim INT);
 CREATE INDEX diff_lines_hash ON diff_lines (hash);
 CREATE INDEX diff_lines_claim ON diff_lines (claim);
 CREATE INDEX moves_claim ON moves (claim);
+CREATE TABLE papers (report TEXT PRIMARY KEY, hub TEXT, author TEXT, session TEXT);
 CREATE TABLE replications (of TEXT, report TEXT, author TEXT, json TEXT);
 CREATE INDEX replications_of ON replications (of);
 CREATE VIRTUAL TABLE ideas USING fts5 (words, tokenize = 'porter unicode61 remove_diacritics 2');
@@ -121,7 +122,8 @@ class Library:
     def drop_report(self, key: str) -> None:
         """Forget a report, with what was found in it."""
         self.drop_findings(key)
-        self._db.execute("DELETE FROM reports WHERE key = ?", (key,))
+        for table, column in (("papers", "report"), ("reports", "key")):
+            self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (key,))
 
     def hub_state(self, hub: str) -> dict[str, Any]:
         """What the last sync of a hub remembered: its watermark, open cursors, default branch."""
@@ -143,6 +145,7 @@ class Library:
     def put_findings(self, report: Report, findings: Sequence[Finding]) -> None:
         """Replace what was found in a report."""
         self.drop_findings(report.key)
+        self._db.execute("DELETE FROM papers WHERE report = ?", (report.key,))
         for finding in findings:
             self._put_finding(finding)
         for replication in findings[0].record.replications if findings else ():
@@ -160,7 +163,7 @@ class Library:
 
     def drop_twins(self, hub: str, session: str) -> None:
         """Of a session that a pull request and a Discussion of one hub tell, leave what the pull request tells: it has the
-        commits. `session` is its identity."""
+        commits. That the Discussion is its paper is kept. `session` is its identity."""
         query = ("SELECT f.report, r.kind, r.author FROM findings f JOIN reports r ON r.key = f.report"
                  " WHERE f.session = ? AND f.hub = ?")  # fmt: skip
         told = self._db.execute(query, (session, hub)).fetchall()
@@ -168,6 +171,12 @@ class Library:
         for report, kind, author in told:
             if kind == "discussion" and author in pulled:
                 self.drop_findings(report)
+                self._db.execute("INSERT OR REPLACE INTO papers VALUES (?, ?, ?, ?)", (report, hub, author, session))
+
+    def papers(self) -> dict[tuple[str, str, str], str]:
+        """(hub, author, session's identity) → the address of the Discussion that a pull request tells the session of."""
+        rows = self._db.execute("SELECT p.hub, p.author, p.session, r.json FROM papers p JOIN reports r ON r.key = p.report")
+        return {(hub, author, session): Report.from_json(text).url for hub, author, session, text in rows}
 
     def _put_finding(self, finding: Finding) -> None:
         row = (

@@ -30,10 +30,13 @@ _SECRET_NAME = re.compile(
     r"TOKENS?(_|$)|SECRET|PASS|PWD$|_PW$|CREDENTIAL|COOKIE|API_?KEY|WEBHOOK|JWT|(^|_)(KEY|PAT|AUTH|SOCK)(_|$)"
     r"|^(GIT|GH|GITHUB|GITLAB|ANTHROPIC|OPENAI|GEMINI|GOOGLE|AWS|AZURE|HF|HUGGING_FACE|WANDB|SSH|GPG|NPM|PYPI|TWINE)_"
 )
-_SECRET_VALUE = re.compile(
-    r"gh[pousr]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|sk-[\w-]{16}|hf_\w{20}|AKIA[A-Z0-9]{16}|AIza[\w-]{30}|xox[abpr]-[\w-]{10}"
-    r"|pypi-[\w-]{16}|npm_\w{20}|r8_\w{20}|dckr_pat_[\w-]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.|://[^/\s@]+:[^/\s@]+@"
+# No name in a program begins like a token and goes on as long without a word's end: `task-specific-…`, `hf_tokenizer_from_…`.
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:gh[pousr]|hf|npm|r8|github_pat)_[A-Za-z0-9]{20}|sk-[\w-]{0,64}[A-Za-z0-9]{16}|(?:glpat-|dckr_pat_|pypi-AgE)[\w-]{16}"
+    r"|AKIA[A-Z0-9]{16}|AIza[\w-]{30}|xox[abpr]-[\w-]{10}|eyJ[\w-]{10,}\.[\w-]{10,}\.)"
 )
+_PASSWORD = re.compile(r"://[^/\s@]+:([^/\s@]+)@")
+_PLACEHOLDER = re.compile(r"[{<$*]|%[s(]")  # where a program, or a reader, puts the password
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if not ((name not in _PLAIN and _SECRET_NAME.search(name.upper())) or _SECRET_VALUE.search(value))
+        if not ((name not in _PLAIN and _SECRET_NAME.search(name.upper())) or _TOKEN.search(value) or _PASSWORD.search(value))
         and not (name.startswith("AUTORESEARCH_") and name not in _PASSED_ON)
     }
 
@@ -62,7 +65,7 @@ _PLAIN = {"PWD", "OLDPWD"}
 
 def holds_secret(text: str) -> bool:
     """Whether a text that will be recorded looks as if it held a token."""
-    return bool(_SECRET_VALUE.search(text))
+    return bool(_TOKEN.search(text)) or not all(_PLACEHOLDER.match(found[1]) for found in _PASSWORD.finditer(text))
 
 
 def argv(command: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,7 @@ def look(repository: Repository, writer: Writer, hub: Hub, paper: Paper, book: N
     branch = _branch(repository, paper, wishes, discussion)
     pulls = [p for owner in _owners(target, wishes) for p in writer.find_pulls(owner, branch)]
     pull = chosen(pulls, holds, target)
+    discussion = discussion or _linked(writer, target, pull, holds)
     home = _home(hub, target, pushes, pull, wishes)
     place = _place(hub, home, target, paper, wishes, branch)
     refs = repository.remote_refs(remote(home), names(place), GIT_SECONDS) if home else {}
@@ -122,6 +124,18 @@ def _told_branch(discussion: Discussion | None) -> str:
     return told.branch if told else ""
 
 
+def _linked(writer: Writer, target: Target, pull: PullRequest | None, holds: str) -> Discussion | None:
+    """The Discussion that the session's pull request names: another account of the user's may have posted it."""
+    numbers = re.findall(rf"{re.escape(target.url)}/discussions/(\d{{1,9}})\b", pull.body) if pull and holds in pull.body else []
+    found = writer.find_discussion_numbered(int(numbers[0])) if numbers and target.discussions else None
+    if found is None or holds not in found.body:
+        return None
+    if not found.editable:
+        raise AutoresearchError(f"{found.url} was posted by {found.author}, and this token may not change it",
+                                f"publish with the token of {found.author}")  # fmt: skip
+    return found
+
+
 def _owners(target: Target, wishes: Wishes) -> list[str]:
     """Whose branches may have a pull request of the session: an earlier one may have come from a fork, or from the repository
     itself, where rights or wishes were others."""
@@ -163,7 +177,7 @@ def _check(target: Target, writer: Writer, pushes: bool) -> None:
     if not target.head:
         raise AutoresearchError(f"{where} has no commits, so there is nothing to open a pull request against",
                                 f"push its default branch first: git push {target.url} HEAD:main")  # fmt: skip
-    if target.scopes is None and not pushes:
+    if target.fine_grained and not pushes:
         raise AutoresearchError(f"the token from {source} is a fine-grained one, and those cannot open pull requests in {where}, "
                                 "which others own", "gh auth login, or use a classic token with the scope public_repo")  # fmt: skip
     needed = "repo" if target.private else "public_repo"
@@ -220,7 +234,8 @@ def chosen(pulls: Sequence[PullRequest], holds: str, target: Target) -> PullRequ
 def _categories(target: Target, wanted: str) -> tuple[tuple[Category, ...], list[str]]:
     """Where a Discussion may be opened, and what is to be told of it."""
     if not target.discussions:
-        return (), [f"{target.name} has no Discussions, so the paper is the pull request's body"]
+        why = f"does not let this token read its Discussions ({target.discussions_refused})" if target.discussions_refused else ""
+        return (), [f"{target.name} {why or 'has no Discussions'}, so the paper is the pull request's body"]
     there, mine = ({c.slug: c for c in some} for some in (target.categories, target.assignable))
     found = tuple(mine[slug] for slug in dict.fromkeys(filter(None, (wanted, *CATEGORIES))) if slug in mine)
     notes = []

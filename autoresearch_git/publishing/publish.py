@@ -313,6 +313,8 @@ class Publisher:
         return chosen(self.writer.find_pulls(owner, self.place.branch), mark(self.paper.identity), self.plan.target)
 
     def _find_discussion(self) -> Discussion | None:
+        if self.discussion:
+            return self.writer.find_discussion_numbered(self.discussion.number)
         return self.writer.find_discussion(self.plan.target.id, mark(self.paper.identity))
 
     def _once(self, write: Callable[[], T], find: Callable[[], T | None]) -> T:

@@ -17,6 +17,8 @@ KINDS = {
     "504": "a 504, nothing is executed",
     "429": "a 429 with Retry-After, nothing is executed",
     "secondary": "a 403 that says secondary rate limit, with Retry-After only where retry_after is given",
+    "too-quickly": "a 422 or UNPROCESSABLE that says submitted too quickly, with Retry-After only where retry_after is given",
+    "blocked": "a 403 or UNPROCESSABLE that says blocked from content creation, with Retry-After only where retry_after is given",
     "rate-limit": "no points left until `seconds` from now: a 200 with an error for GraphQL, a 403 for REST",
     "resource-limit": "a 200 without data and the error RESOURCE_LIMITS_EXCEEDED; GraphQL only",
     "timeout": "a 200 without data and `Something went wrong`; GraphQL only",
@@ -35,6 +37,9 @@ EXECUTED = {"partial", "garbage", "lost", "hangup", "slow", "reset-after", "sile
 UNANSWERED = {"reset", "reset-after", "silent", "silent-after"}
 
 SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+TOO_QUICKLY = "was submitted too quickly"
+BLOCKED = ("You have exceeded a secondary rate limit and have been temporarily blocked from content creation. "
+           "Please retry your request again later.")  # fmt: skip
 WENT_WRONG = "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub bug."
 BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 GARBAGE = b'{"data": {"repository": {"pullReq'
@@ -122,6 +127,8 @@ def refusal(fault: Fault, where: str, who: str) -> tuple[int, dict[str, str], by
         return 429, {"Retry-After": str(1 if fault.retry_after is None else fault.retry_after)}, {"message": SECONDARY}
     if fault.kind == "secondary":
         return 403, {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}, {"message": SECONDARY}
+    if fault.kind in ("too-quickly", "blocked"):
+        return _creation_limited(fault, where)
     if fault.kind == "resource-limit":
         error = {"type": "RESOURCE_LIMITS_EXCEEDED", "message": "Resource limits for this query exceeded."}
         return 200, {}, {"data": None, "errors": [error]}
@@ -132,6 +139,18 @@ def refusal(fault: Fault, where: str, who: str) -> tuple[int, dict[str, str], by
         return rate_limited(where, who, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset})
     words = "We couldn't respond to your request in time." if fault.kind == "504" else "Server Error"
     return int(fault.kind), {}, {"message": words}
+
+
+def _creation_limited(fault: Fault, where: str) -> tuple[int, dict[str, str], Json]:
+    """The limit of what one may create, which GitHub words like a refusal."""
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    words = TOO_QUICKLY if fault.kind == "too-quickly" else BLOCKED
+    if where == "graphql":
+        return 200, headers, {"data": None, "errors": [{"type": "UNPROCESSABLE", "message": words}]}
+    if fault.kind == "blocked":
+        return 403, headers, {"message": words}
+    entry = {"resource": "PullRequest", "code": "custom", "message": words}
+    return 422, headers, {"message": "Validation Failed", "errors": [entry]}
 
 
 def rate_limited(where: str, who: str, headers: dict[str, str]) -> tuple[int, dict[str, str], Json]:

@@ -69,6 +69,7 @@ def _user_repository(user: User, context: Context, name: str, **__: Any) -> Repo
 @field("User.repositoryDiscussions")
 def _user_discussions(user: User, context: Context, repositoryId: str | None = None, states: list[str] | None = None,
                       answered: bool | None = None, **arguments: Any) -> Json:  # fmt: skip
+    rules.permit_discussions(context.token)
     visible = [r for r in context.hub.repositories.values() if r.may(context.token, "read") and repositoryId in (None, r.id)]
     mine = [d for r in visible for d in r.discussions.values() if d.author is user]
     return page(_discussions_that(mine, states, answered), arguments)
@@ -159,8 +160,9 @@ def _pull(repository: Repository, _: Context, number: int) -> Pull:
 
 
 @field("Repository.discussions")
-def _discussions(repository: Repository, _: Context, states: list[str] | None = None, answered: bool | None = None,
+def _discussions(repository: Repository, context: Context, states: list[str] | None = None, answered: bool | None = None,
                  categoryId: str | None = None, **arguments: Any) -> Json:  # fmt: skip
+    rules.permit_discussions(context.token)
     shown = repository.discussions.values() if repository.has_discussions_enabled else ()
     found = _discussions_that(shown, states, answered)
     return page([d for d in found if d.category.id == categoryId] if categoryId else found, arguments)
@@ -173,7 +175,8 @@ def _discussions_that(items: Iterable[Discussion], states: list[str] | None, ans
 
 
 @field("Repository.discussion")
-def _discussion(repository: Repository, _: Context, number: int) -> Discussion:
+def _discussion(repository: Repository, context: Context, number: int) -> Discussion:
+    rules.permit_discussions(context.token)
     if number not in repository.discussions or not repository.has_discussions_enabled:
         raise Refused(404, f"Could not resolve to a Discussion with the number of {number}.", "NOT_FOUND")
     return repository.discussions[number]
@@ -181,6 +184,7 @@ def _discussion(repository: Repository, _: Context, number: int) -> Discussion:
 
 @field("Repository.discussionCategories")
 def _categories(repository: Repository, context: Context, filterByAssignable: bool = False, **arguments: Any) -> Json:
+    rules.permit_discussions(context.token)
     usable = [c for c in repository.categories if not filterByAssignable or rules.may_open_in(c, context.token)]
     return in_order(usable if repository.has_discussions_enabled else (), arguments)
 

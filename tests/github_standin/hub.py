@@ -70,10 +70,13 @@ class GitHub:
 
     # -- people and repositories --------------------------------------------------------------------------------
 
-    def user(self, login: str, token: str | None = None, scopes: tuple[str, ...] = ("repo",), fine_grained: bool = False) -> User:
-        """A user, and one of their tokens. Call it again for another token of the same user."""
+    def user(self, login: str, token: str | None = None, scopes: tuple[str, ...] = ("repo",), fine_grained: bool = False,
+             app: bool = False, discussions: bool = True) -> User:  # fmt: skip
+        """A user, and one of their tokens: classic if nothing else is said, or one that an app was given for them. Without
+        `discussions` it may not read those. Call it again for another token of the same user."""
         user = self.person(login)
-        self.tokens[token or secrets.token_hex(8)] = Token(user, None if fine_grained else scopes, len(self.tokens) + 1)
+        kept = None if fine_grained or app else scopes
+        self.tokens[token or secrets.token_hex(8)] = Token(user, kept, len(self.tokens) + 1, app, discussions)
         return user
 
     def person(self, login: str) -> User:

@@ -28,18 +28,20 @@ class User:
 
 @dataclass(frozen=True)
 class Token:
-    """What a secret stands for. `scopes` is None for a fine-grained token, which has no scopes.
+    """What a secret stands for. `scopes` is None for a fine-grained token and for an app's, which have no scopes.
 
-    A fine-grained token writes only to repositories that its owner owns.
+    A fine-grained token writes only to repositories that its owner owns, and reads Discussions where it was given that right.
     """
 
     user: User
     scopes: tuple[str, ...] | None
     number: int
+    app: bool = False
+    discussions: bool = True
 
     @property
     def fine_grained(self) -> bool:
-        return self.scopes is None
+        return self.scopes is None and not self.app
 
     def covers(self, private: bool) -> bool:
         """Whether a classic token's scopes allow writing to a repository."""

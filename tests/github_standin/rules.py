@@ -85,6 +85,12 @@ def permit(repository: Repository, token: Token | None, level: str = "read") -> 
     return token
 
 
+def permit_discussions(token: Token) -> None:
+    """Raises Refused unless the token may read Discussions."""
+    if not token.discussions:
+        raise Refused(403, "Resource not accessible by personal access token", "FORBIDDEN")
+
+
 def permit_author(item: Pull | Discussion | Comment, token: Token | None, level: str = "triage") -> None:
     """Authors may change what they wrote; others need `level`."""
     permit(item.repository, token, "read" if token and item.author is token.user else level)

@@ -171,8 +171,8 @@ class Handler(BaseHTTPRequestHandler):
         who = f"user ID {token.user.database_id}" if token else "127.0.0.1"
         window = self.hub.limits.window(token.number if token else 0, kind)
         headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
-        if token and token.scopes is not None:
-            headers["X-OAuth-Scopes"] = ", ".join(token.scopes)
+        if token and not token.fine_grained:
+            headers["X-OAuth-Scopes"] = ", ".join(token.scopes or ())
         call = Call(self.hub, token, self.url, body, window) if kind == "graphql" and token else None
         self.seen.fields, self.seen.page_size = call.fields if call else "", call.cost.page if call else rest.page_size(self.path)
         if self.fault and not self.fault.executes:

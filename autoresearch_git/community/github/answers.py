@@ -21,6 +21,8 @@ from autoresearch_git.plaintext import one_line
 
 # GraphQL errors that say for certain that nothing was done. Any other type, or none, may be of something that half happened.
 _DEFINITE = {"FORBIDDEN", "INSUFFICIENT_SCOPES", "UNPROCESSABLE", "NOT_FOUND", "RATE_LIMITED", "MAX_NODE_LIMIT_EXCEEDED"}
+# How GitHub words a limit that it gives the look of a refusal: of all requests, and of what one may create in a while.
+_LIMIT = re.compile(r"\brate limit\b|\bsubmitted too quickly\b|\bblocked from content creation\b", re.IGNORECASE)
 
 
 class LimitReachedError(AutoresearchError):
@@ -36,7 +38,7 @@ CONFUSED = (ValueError, TypeError, AttributeError, LookupError, RuntimeError)
 FAILURES = (github.GithubException, requests.RequestException, UnreadableError, *CONFUSED)
 
 
-class Place(Protocol):
+class Asker(Protocol):
     """Who asks where: what errors name."""
 
     api: str
@@ -88,22 +90,24 @@ def told(error: Exception, timeout: float) -> str:
 
 def limit_wait(error: Exception) -> float | None:
     """Seconds that a rate limit lasts, or None where the error is none: primary limits come as HTTP 200 with RATE_LIMITED,
-    secondary ones as 403 or 429."""
+    secondary ones as 403 or 429, those of creating as 403, 422 or UNPROCESSABLE."""
     if not isinstance(error, github.GithubException):
         return None
     headers = {k.lower(): v for k, v in (error.headers or {}).items()}
-    limited = "RATE_LIMITED" in types(error.data) or isinstance(error, github.RateLimitExceededException)
-    if (
-        not limited
-        and error.status != 429
-        and not (error.status == 403 and ("retry-after" in headers or "rate limit" in message(error).lower()))
-    ):
+    if not _is_limit(error, "retry-after" in headers):
         return None
     if re.fullmatch(r"\d{1,6}", headers.get("retry-after", "")):
         return float(headers["retry-after"])
     if re.fullmatch(r"\d{9,11}", headers.get("x-ratelimit-reset", "")) and headers.get("x-ratelimit-remaining", "0") == "0":
         return max(1.0, float(headers["x-ratelimit-reset"]) - time.time() + 1)
     return 60.0
+
+
+def _is_limit(error: github.GithubException, told_when: bool) -> bool:
+    if isinstance(error, github.RateLimitExceededException) or "RATE_LIMITED" in types(error.data) or error.status == 429:
+        return True
+    refused = is_graphql(error) or error.status in (403, 422)
+    return (error.status == 403 and told_when) or (refused and bool(_LIMIT.search(message(error))))
 
 
 def wait_for_limit(
@@ -140,28 +144,28 @@ def brought_something(error: Exception) -> bool:
     return isinstance(found, dict) and any(value is not None for value in found.values())
 
 
-def raise_if_final(error: Exception, place: Place) -> None:
+def raise_if_final(error: Exception, asker: Asker) -> None:
     """Turn what asking again cannot mend into an error that says what can."""
     if not isinstance(error, github.GithubException):
         return
-    raise_if_unauthorized(error, place)
+    raise_if_unauthorized(error, asker)
     if isinstance(error, github.UnknownObjectException) or "NOT_FOUND" in types(error.data):
         raise AutoresearchError(
-            f"there is no repository {place.owner_name} at {place.api}, or the token from {place.token_source} may not see it",
+            f"there is no repository {asker.owner_name} at {asker.api}, or the token from {asker.token_source} may not see it",
             "git config autoresearch.hub OWNER/NAME",
         ) from error
     if error.status in (403, 451) or types(error.data) & {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
         raise AutoresearchError(
-            f"{place.hub} does not let the token from {place.token_source} read: {message(error)}",
+            f"{asker.hub} does not let the token from {asker.token_source} read: {message(error)}",
             "use a token that may read the repository and its Discussions (classic: public_repo)",
         ) from error
     if 400 <= error.status < 500 and error.status not in (408, 409, 425):
-        raise AutoresearchError(f"{place.api} refuses the question: {message(error)}", "git autoresearch doctor") from error
+        raise AutoresearchError(f"{asker.api} refuses the question: {message(error)}", "git autoresearch doctor") from error
 
 
-def raise_if_unauthorized(error: Exception, place: Place) -> None:
+def raise_if_unauthorized(error: Exception, asker: Asker) -> None:
     """The token is good for nothing, whatever was asked."""
     if isinstance(error, github.GithubException) and error.status == 401:
         raise AutoresearchError(
-            f"{place.hub} refuses the token from {place.token_source}", "gh auth login, or export a token that is valid"
+            f"{asker.hub} refuses the token from {asker.token_source}", "gh auth login, or export a token that is valid"
         ) from error

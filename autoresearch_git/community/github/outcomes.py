@@ -7,7 +7,7 @@ import re
 import github
 
 from autoresearch_git.community.github.answers import (
-    Place,
+    Asker,
     brought_something,
     is_graphql,
     is_refusal,
@@ -48,16 +48,16 @@ class RefusedError(AutoresearchError):
         return next((word for word, pattern in _REASONS.items() if re.search(pattern, self.said, re.IGNORECASE)), "")
 
 
-def outcome(what: str, error: Exception, place: Place, timeout: float) -> AutoresearchError:
+def outcome(what: str, error: Exception, asker: Asker, timeout: float) -> AutoresearchError:
     """The error to raise. Raises another one where the token is good for nothing."""
-    raise_if_unauthorized(error, place)
+    raise_if_unauthorized(error, asker)
     if not isinstance(error, github.GithubException) or not is_refusal(error) or brought_something(error):
         hint = "run the same command again: it looks first"
-        return LostAnswerError(f"{place.hub}: {what} may have worked or not: {told(error, timeout)}", hint)
+        return LostAnswerError(f"{asker.hub}: {what} may have worked or not: {told(error, timeout)}", hint)
     kinds = frozenset(types(error.data) if is_graphql(error) else ())
     status = 200 if is_graphql(error) else error.status
     said = message(error)
-    return RefusedError(f"{place.hub}: {what} was refused: {said}", _mend(status, kinds, said), status, kinds, said)
+    return RefusedError(f"{asker.hub}: {what} was refused: {said}", _mend(status, kinds, said), status, kinds, said)
 
 
 def _mend(status: int, kinds: frozenset[str], said: str) -> str:

@@ -22,16 +22,18 @@ class Category:
     id: str
     name: str
     slug: str
-    answerable: bool
 
 
 @dataclass(frozen=True)
 class Target:
     """A repository as somebody finds it who is about to publish there. `permission` is GitHub's word, '' for none;
-    `default_branch` and `head` are '' where it has no commits. `scopes` is None for a token that has none to tell."""
+    `default_branch` and `head` are '' where it has no commits.
+
+    `discussions`: it has Discussions that the token may read; where it may not, `discussions_refused` is GitHub's reason.
+    `scopes` is None for a token that does not tell any: a fine-grained one, which is told by its name, or an app's.
+    """
 
     viewer: str
-    viewer_id: str
     id: str
     name: str
     url: str
@@ -48,6 +50,8 @@ class Target:
     label: str  # the id of the label `autoresearch`
     fork: str  # the viewer's own
     scopes: tuple[str, ...] | None
+    fine_grained: bool
+    discussions_refused: str
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class PullRequest:
     state: str  # OPEN, CLOSED or MERGED
     draft: bool
     head: str
-    head_name: str  # owner:branch
     base: str
     labels: tuple[str, ...]
     author: str
+    head_name: str  # owner:branch, '' where its repository is gone
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Discussion:
     closed: bool
     category: str  # its slug
     labels: tuple[str, ...]
+    author: str
+    editable: bool  # by the viewer
 
 
 # -- from answers -------------------------------------------------------------------------------------------------------
@@ -142,33 +148,36 @@ def number(node: Node) -> int:
 
 def _categories(repository: Node, name: str) -> tuple[Category, ...]:
     nodes = objects(within(repository, name).get("nodes"))
-    return tuple(Category(text(n, "id"), line(n, "name"), line(n, "slug"), flag(n, "isAnswerable")) for n in nodes)
+    return tuple(Category(text(n, "id"), line(n, "name"), line(n, "slug")) for n in nodes)
 
 
-def target(data: Node, scopes: str | None) -> Target:
+def target(data: Node, scopes: str, fine_grained: bool, discussions_refused: str) -> Target:
+    """`scopes` is the header of that name, '' where there is none; with a reason why they were refused, the answer holds nothing
+    of Discussions."""
     viewer, repository = within(data, "viewer"), within(data, "repository")
     branch, parent = repository.get("defaultBranchRef"), repository.get("parent")
     forks = objects(within(repository, "forks").get("nodes"))
     login = text(viewer, "login")
     return Target(
         viewer=line(viewer, "login"),
-        viewer_id=text(viewer, "id"),
         id=text(repository, "id"),
         name=full_name(repository, "nameWithOwner"),
         url=link(repository, "url"),
         private=flag(repository, "isPrivate"),
         archived=flag(repository, "isArchived"),
-        discussions=flag(repository, "hasDiscussionsEnabled"),
+        discussions=flag(repository, "hasDiscussionsEnabled") and not discussions_refused,
         forkable=flag(repository, "forkingAllowed"),
         permission=one_line(str(repository.get("viewerPermission") or "")),
         default_branch=line(branch, "name") if isinstance(branch, dict) else "",
         head=commit(within(branch, "target"), "oid") if isinstance(branch, dict) else "",
         parent=full_name(parent, "nameWithOwner") if isinstance(parent, dict) else "",
-        categories=_categories(repository, "discussionCategories"),
-        assignable=_categories(repository, "assignable"),
+        categories=() if discussions_refused else _categories(repository, "discussionCategories"),
+        assignable=() if discussions_refused else _categories(repository, "assignable"),
         label=text(repository["label"], "id") if isinstance(repository.get("label"), dict) else "",
         fork=next((full_name(fork, "nameWithOwner") for fork in forks if within(fork, "owner").get("login") == login), ""),
-        scopes=None if scopes is None else tuple(word for word in re.split(r"[,\s]+", one_line(scopes)) if word),
+        scopes=tuple(word for word in re.split(r"[,\s]+", one_line(scopes)) if word) or None,
+        fine_grained=fine_grained,
+        discussions_refused=discussions_refused,
     )
 
 
@@ -177,7 +186,7 @@ def pull_request(node: Node) -> PullRequest:
     state = "MERGED" if node.get("merged_at") else text(node, "state").upper()
     if state not in ("OPEN", "CLOSED", "MERGED"):
         raise UnreadableError("no state in the answer")
-    author = node.get("user")
+    head = within(node, "head")
     return PullRequest(
         id=text(node, "node_id"),
         number=number(node),
@@ -186,12 +195,17 @@ def pull_request(node: Node) -> PullRequest:
         body=text(node, "body") if node.get("body") is not None else "",
         state=state,
         draft=node.get("draft") is True,
-        head=commit(within(node, "head"), "sha"),
-        head_name=text(within(node, "head"), "label"),
+        head=commit(head, "sha"),
         base=text(within(node, "base"), "ref"),
         labels=tuple(line(label, "name") for label in objects(node.get("labels"))),
-        author=line(author, "login") if isinstance(author, dict) else "",
+        author=_login(node, "user"),
+        head_name=text(head, "label") if isinstance(head.get("repo"), dict) else "",
     )
+
+
+def _login(node: Node, name: str) -> str:
+    """Empty where the account is gone."""
+    return line(within(node, name), "login") if isinstance(node.get(name), dict) else ""
 
 
 def discussion(node: Node) -> Discussion:
@@ -205,4 +219,6 @@ def discussion(node: Node) -> Discussion:
         closed=flag(node, "closed"),
         category=line(within(node, "category"), "slug"),
         labels=tuple(line(label, "name") for label in objects(within(node, "labels").get("nodes"))),
+        author=_login(node, "author"),
+        editable=flag(node, "viewerCanUpdate"),
     )

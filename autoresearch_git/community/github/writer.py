@@ -1,7 +1,7 @@
-"""GitHub's API, written: pull requests, Discussions, comments and labels, each in one request that is sent once.
+"""GitHub's API, written: pull requests, Discussions and labels, each in one request that is sent once.
 
 No answer to a write does not mean that nothing was written. Such a write is never sent again from here: `LostAnswerError` says
-so, and whoever called looks with `find_pulls` or `find_discussion`. `RefusedError` says that nothing was written for sure.
+so, and whoever called looks with one of the `find_` methods. `RefusedError` says that nothing was written for sure.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import github
+
 from autoresearch_git.community.github import records
 from autoresearch_git.community.github.answers import (
     FAILURES,
@@ -20,34 +22,44 @@ from autoresearch_git.community.github.answers import (
     connect,
     is_refusal,
     limit_wait,
+    message,
     raise_if_final,
     told,
+    types,
     wait_for_limit,
 )
 from autoresearch_git.community.github.outcomes import outcome
-from autoresearch_git.community.github.records import Discussion, PullRequest, Target, full_name, link, objects, text, within
+from autoresearch_git.community.github.records import Discussion, PullRequest, Target, full_name, objects, text, within
 from autoresearch_git.errors import AutoresearchError
 
 LABEL = "autoresearch"
 READS = 3  # of one question that fails for no reason of ours
 PAGE = 100
 _BODIES = 25  # Discussions a page, each with up to 64 KiB of body
-_CATEGORY = "nodes { id name slug isAnswerable }"
+_FINE_GRAINED = "github_pat_"  # how such a token begins
+_CATEGORY = "nodes { id name slug }"
 _LOOK = f"""
-query ($owner: String!, $name: String!, $label: String!) {{
-  viewer {{ login id }}
+query ($owner: String!, $name: String!, $label: String!, $discussions: Boolean!) {{
+  viewer {{ login }}
   repository(owner: $owner, name: $name) {{
     id url nameWithOwner isPrivate isArchived hasDiscussionsEnabled viewerPermission forkingAllowed
     defaultBranchRef {{ name target {{ oid }} }}
     parent {{ nameWithOwner }}
-    discussionCategories(first: 25) {{ {_CATEGORY} }}
-    assignable: discussionCategories(first: 25, filterByAssignable: true) {{ {_CATEGORY} }}
+    discussionCategories(first: 25) @include(if: $discussions) {{ {_CATEGORY} }}
+    assignable: discussionCategories(first: 25, filterByAssignable: true) @include(if: $discussions) {{ {_CATEGORY} }}
     label(name: $label) {{ id }}
     forks(first: 10, affiliations: [OWNER]) {{ nodes {{ nameWithOwner owner {{ login }} }} }}
   }}
 }}
 """
-_DISCUSSION = "id number url title body closed category { slug } labels(first: 20) { nodes { name } }"
+_DISCUSSION = (
+    "id number url title body closed category { slug } labels(first: 20) { nodes { name } } author { login } viewerCanUpdate"
+)
+_NUMBERED = f"""
+query ($owner: String!, $name: String!, $number: Int!) {{
+  repository(owner: $owner, name: $name) {{ discussion(number: $number) {{ {_DISCUSSION} }} }}
+}}
+"""
 _DISCUSSIONS = f"""
 query ($repository: ID!, $size: Int!, $after: String) {{
   viewer {{
@@ -72,7 +84,7 @@ T = TypeVar("T")
 @dataclass
 class Writer:
     """Publishes to one repository. `tell` hears of every wait; `patience` are the seconds that all waits of one request may
-    take. Every method but `look`, `find_pulls`, `find_discussion` and `commits_of` is one write."""
+    take. Every method but `look`, `commits_of` and those that `find_` is one write."""
 
     api: str
     owner_name: str
@@ -90,16 +102,26 @@ class Writer:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def look(self) -> Target:
-        """What must be known before anything is written, in one question. A repository that was renamed is written to under
-        its new name from here on, as REST does not follow the old one."""
+        """What must be known before anything is written, in one question; in two where the token may not read Discussions. A
+        repository that was renamed is written to under its new name from here on, as REST does not follow the old one."""
 
         def ask() -> Target:
-            headers, answer = self._client.requester.graphql_query(_LOOK, {**self._named(), "label": LABEL})
-            return records.target(within(answer, "data"), headers.get("x-oauth-scopes"))
+            try:
+                return self._target(discussions_refused="")
+            except github.GithubException as error:
+                if types(error.data) != {"FORBIDDEN"} or limit_wait(error) is not None:
+                    raise
+                return self._target(discussions_refused=message(error))
 
         found = self._read(ask)
         self.owner_name = found.name
         return found
+
+    def _target(self, discussions_refused: str) -> Target:
+        asked = {**self._named(), "label": LABEL, "discussions": not discussions_refused}
+        headers, answer = self._client.requester.graphql_query(_LOOK, asked)
+        scopes, fine_grained = headers.get("x-oauth-scopes", ""), self.token.startswith(_FINE_GRAINED)
+        return records.target(within(answer, "data"), scopes, fine_grained, discussions_refused)
 
     def find_pulls(self, head_owner: str, branch: str) -> list[PullRequest]:
         """Every pull request from this branch, in any state, the newest first: a listing, as search lags behind."""
@@ -126,6 +148,20 @@ class Writer:
         asked = {"repository": repository_id, "size": _BODIES}
         listed = self._pages(_DISCUSSIONS, asked, ("viewer", "repositoryDiscussions"), records.discussion)
         return next((found for found in listed if holds in found.body), None)
+
+    def find_discussion_numbered(self, number: int) -> Discussion | None:
+        """Anybody's Discussion in the repository, by its number."""
+
+        def ask() -> Discussion | None:
+            try:
+                _, answer = self._client.requester.graphql_query(_NUMBERED, {**self._named(), "number": number})
+            except github.GithubException as error:
+                if types(error.data) != {"NOT_FOUND"} or within(error.data, "data").get("repository") is None:
+                    raise
+                return None
+            return records.discussion(within(answer, "data", "repository", "discussion"))
+
+        return self._read(ask)
 
     def commits_of(self, number: int) -> tuple[str, ...]:
         """The commits of a pull request, the oldest first."""
@@ -176,11 +212,6 @@ class Writer:
         what = f"{'reopening' if is_open else 'closing'} pull request #{number}"
         return self._post(what, "PATCH", f"pulls/{number}", given, records.pull_request)
 
-    def comment_pull(self, number: int, body: str) -> str:
-        """The URL of the comment."""
-        place = f"issues/{number}/comments"
-        return self._post(f"commenting on #{number}", "POST", place, {"body": body}, lambda made: link(made, "html_url"))
-
     def create_label(self, name: str, colour: str, description: str) -> str:
         """The id of the new label."""
         given = {"name": name, "color": colour, "description": description}
@@ -203,12 +234,6 @@ class Writer:
 
     def reopen_discussion(self, discussion_id: str) -> Discussion:
         return self._discuss("reopening the Discussion", "reopenDiscussion", {"discussionId": discussion_id})
-
-    def comment_discussion(self, discussion_id: str, body: str) -> str:
-        """The URL of the comment."""
-        given = {"discussionId": discussion_id, "body": body}
-        shape = "comment { url }"
-        return self._mutate("commenting", "addDiscussionComment", given, shape, "comment", lambda made: link(made, "url"))
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
