@@ -58,5 +58,11 @@ def inert(text: str, limit: int = 200) -> str:
 
 def _inert_word(word: str) -> str:
     if _AUTOLINK.search(word):
-        return "`" + word.replace("`", "'").replace("|", "\\|") + "`"
+        return code(word, len(word))
     return _MARKUP.sub(lambda match: "\\" + match[0], word.replace("&", "&amp;"))
+
+
+def code(text: str, limit: int = 200) -> str:
+    """A span of code in a cell of a table that shows the text, and that the text cannot leave; empty where it is."""
+    line = one_line(text, limit).replace("`", "'").replace("|", "\\|")
+    return f"`{line}`" if line else ""

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,11 +56,14 @@ def _measured(experiment: Experiment, number: int) -> Experiment:
 def changed(text: str, most: int) -> Iterator[str]:
     """The text with one digit of one number changed, for numbers spread over all of it."""
     lines = text.split("\n")
-    there = [(place - 1, token) for place, line in check.prose(text) for token in check.tokens(line) if token in lines[place - 1]]
-    for place, token in random.sample(there, min(most, len(there))):
-        digit = random.choice([i for i, c in enumerate(token) if c.isdigit()])
-        other = token[:digit] + str((int(token[digit]) + random.randint(1, 9)) % 10) + token[digit + 1 :]
-        yield "\n".join([*lines[:place], lines[place].replace(token, other, 1), *lines[place + 1 :]])
+    stands = ((place - 1, re.search(rf"(?<![\w.]){re.escape(token)}(?![\w]|\.\d)", lines[place - 1]))
+              for place, line in check.prose(text) for token in check.tokens(line))  # fmt: skip
+    there = [(place, match) for place, match in stands if match]
+    for place, match in random.sample(there, min(most, len(there))):
+        digit = random.choice([i for i, c in enumerate(match[0], match.start()) if c.isdigit()])
+        line = lines[place]
+        other = f"{line[:digit]}{(int(line[digit]) + random.randint(1, 9)) % 10}{line[digit + 1 :]}"
+        yield "\n".join([*lines[:place], other, *lines[place + 1 :]])
 
 
 def main() -> None:

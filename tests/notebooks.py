@@ -24,11 +24,13 @@ def experiment(
                       harness="sha256:" + "0" * 64, platform={"cpu": "toy", "cores": 2})  # fmt: skip
 
 
-def write_session(world: World, tag: str, experiments: Sequence[Experiment], texts: Sequence[str] = ()) -> None:
+def write_session(
+    world: World, tag: str, experiments: Sequence[Experiment], texts: Sequence[str] = (), metric: str = "score"
+) -> None:
     """A notebook and its branch, as `start` would have written them, and as if it had been begun here. `texts` are solver.py in
     each experiment. A description stands as it is, however long: whoever wrote the notebook need not have used our program."""
     base = world.git("rev-parse", "HEAD")
-    session = Session("cpu", tag, base, Metric("score", "max"), "{python} bench.py", ("solver.py",), 300, 600)
+    session = Session("cpu", tag, base, Metric(metric, "max"), "{python} bench.py", ("solver.py",), 300, 600)
     files = world.git("ls-tree", "-r", base).splitlines()
     plain = "".join("M {0} {2} {3}\n".format(*row.split()) for row in files)
     stream: list[str] = []

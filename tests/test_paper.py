@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
 from pathlib import Path
 
 import pytest
-from author import said
+from author import Author, said
 from conftest import SOLVER, World, make_toy, seal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from notebooks import experiment, write_session
 
-from autoresearch_git.community import record
+from autoresearch_git.community import prose, record
 from autoresearch_git.experiment import Status
 
 LONGEST = 65_536  # that GitHub takes, in UTF-16 code units
@@ -59,6 +60,20 @@ def test_the_paper_is_the_same_wherever_it_is_asked_for(world: World, paper: Pat
     assert "| ALPHA | 0.3 | 0.15: −0.112500 · **0.6: +0.090000** · 1.2: −0.360000 |" in text
 
 
+def test_what_an_author_adds_holds_where_its_numbers_do(world: World, paper: Path) -> None:
+    added = """## Setup
+
+Run with `git clone --depth 1337 https://example.org/x` and `python -m bench 1337`, from `main` (`exp/cpu/t-1337`, `run4711.log`):
+
+    git log -n 1337
+
+1. It went from `0.87` to `score 0.99` in 6 experiments of 300 s.
+    - Two of them were kept.
+"""
+    paper.write_text(paper.read_text().replace("## Setup\n", added))
+    assert world.ok("paper", "--check", str(paper)).startswith("ok: ")
+
+
 def test_a_paper_of_ours_holds_against_the_commits(world: World, paper: Path) -> None:
     assert world.ok("paper", "--check", str(paper)) == f"ok: every commit and number of {paper} is in session cpu/t\n"
     paper.write_text(json.loads(world.ok("paper", "--json"))["pull_request"])
@@ -66,23 +81,30 @@ def test_a_paper_of_ours_holds_against_the_commits(world: World, paper: Path) ->
     paper.write_text(paper.read_text().replace("0.990000", "0.999000"))
     told = json.loads(world.run("paper", "--check", str(paper), "--json").out)
     assert (told["session"], told["file"]) == ("cpu/t", str(paper))
-    assert any("0.999000 is no number of this session's headline" in problem for problem in told["problems"])
+    assert any("the session has 0.990000 where it says 0.999000" in problem for problem in told["problems"])
 
 
-@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "headline", "count", "invented", "constant"])
+@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "headline", "count", "invented", "constant",
+                                  "kept", "ends", "span", "indented", "fenced", "digest"])  # fmt: skip
 def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: Path, case: str) -> None:
     text = paper.read_text()
     first, second = re.findall(r"^\| \d \| keep \|.*`(\w+)` \|$", text, re.MULTILINE)
     before, after, message = {
-        "number": ("| +0.090000 | 0.960000 |", "| +0.190000 | 0.960000 |", f"+0.190000 is no number of {first}"),
-        "sign": ("| 0.820000 | −0.050000 |", "| 0.820000 | +0.050000 |", "+0.050000 is no number of "),
+        "number": ("| +0.090000 | 0.960000 |", "| +0.190000 | 0.960000 |", "the session has +0.090000 where it says +0.190000"),
+        "sign": ("| 0.820000 | −0.050000 |", "| 0.820000 | +0.050000 |", "the session has −0.050000 where it says +0.050000"),
         "sha": (f"`{first}` | 0.09", "`abcdef1` | 0.09", "abcdef1 is no commit of this repository"),
-        "swapped": (f"`{first}` | 0.09", f"`{second}` | 0.09", f"+0.090000 is no number of {second}"),
+        "swapped": (f"`{first}` | 0.09", f"`{second}` | 0.09", f"the session has {first} where it says {second}"),
         "record": ('"keep":2', '"keep":5', "its record says experiments {'keep': 5, 'discard': 4, 'crash': 0}; the session says"),
-        "headline": ("score: 0.870000 → 0.990000", "score: 0.870000 → 0.999000", "0.999000 is no number of this session's headline"),
-        "count": ("6 experiments on cpu", "60 experiments on cpu", "60 is no number of this session's headline"),
+        "headline": ("score: 0.870000 → 0.990000", "score: 0.870000 → 0.999000", "the session has 0.990000 where it says 0.999000"),
+        "count": ("6 experiments on cpu", "60 experiments on cpu", "the session has 6 where it says 60"),
         "invented": ("## Setup", f"## Setup\n\nAnd `{'c0ffee' * 6}1234` gave 0.99.", f"{'c0ffee' * 6}1234 is no commit of this repository"),
-        "constant": ("| ALPHA | 0.3 | 0.15: ", "| ALPHA | 0.3 | 0.17: ", "0.17 is not what the session says of ALPHA"),
+        "constant": ("| ALPHA | 0.3 | 0.15: ", "| ALPHA | 0.3 | 0.17: ", "the session has 0.15 where it says 0.17"),
+        "kept": ("2 kept, 4 discarded", "4 kept, 2 discarded", "the session has 2 where it says 4 and 4 where it says 2"),
+        "ends": ("0.870000 → 0.990000", "0.990000 → 0.870000", "the session has 0.870000 where it says 0.990000 and 0.990000"),
+        "span": ("## Setup", "## Setup\n\nIt gave `score 0.9987` in train.py.", "0.9987 is no number of this session's headline"),
+        "indented": ("## Setup", "## Setup\n\n    score: 0.9987", "0.9987 is no number of this session's headline"),
+        "fenced": ("## Setup", "## Setup\n\n```\nscore: 0.9987", "0.9987 is no number of this session's headline"),
+        "digest": ("| harness | `sha256:", "| harness | `sha256:0", "the session has sha256:"),
     }[case]  # fmt: skip
     assert text.count(before) == 1
     paper.write_text(text.replace(before, after))
@@ -90,7 +112,7 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
     assert ran.code == 1
     assert message in ran.out
     if case != "record":
-        line = 1 + text.partition(before)[0].count("\n") + (2 if case == "invented" else 0)
+        line = 1 + text.partition(before)[0].count("\n") + after.count("\n")
         assert f"wrong: line {line}: {message}" in ran.out
     assert said(ran)[0] == f"{paper} does not hold against session cpu/t: {ran.out.count('wrong: ')} problems"
 
@@ -107,6 +129,118 @@ def test_a_file_that_cannot_be_had_is_one_line(world: World, arguments: tuple[st
     ran = world.run("paper", *arguments)
     assert ran.code == 1
     assert said(ran)[0].startswith(message)
+
+
+# -- sessions of every kind -----------------------------------------------------------------------------------------
+
+
+def session_of(world: World, first: float, *others: tuple[Status, float], spread: float | None = 0.0) -> dict[str, str]:
+    """The paper of a session of these values, and that it holds; `spread` is that of the baseline's two runs, if it had two."""
+    base = experiment(0, Status.BASELINE, "baseline", first)
+    runs = [dataclasses.replace(base.measurements[0], value=first - (spread or 0) / 2),
+            dataclasses.replace(base.measurements[1], value=first + (spread or 0) / 2)]  # fmt: skip
+    made = [dataclasses.replace(base, measurements=tuple(runs[: 1 if spread is None else 2]))]
+    made += [experiment(n, s, f"change {'abcdefgh'[n]}", v, "", f"eve/r#{n}") for n, (s, v) in enumerate(others, start=1)]
+    write_session(world, "s", made, [SOLVER.replace("5", str(5 + n)) for n in range(len(made))])
+    told: dict[str, str] = json.loads(world.ok("paper", "--json"))
+    for body in ("paper", "pull_request"):
+        (world.root / "p.md").write_text(told[body])
+        world.ok("paper", "--check", "p.md")
+    return told
+
+
+def outcomes(paper: str) -> list[str]:
+    """What became of each claim, in order."""
+    part = paper.partition("## Claims of others, tried here\n")[2].partition("\n## ")[0]
+    return re.findall(r"\| ([a-z ]+) \| `[0-9a-f]{7}` \|$", part, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "spread", "title", "highlight"),
+    [
+        (0.00006, 0.00014, 0.0, "0.000060 → 0.000140", "0.000060 → 0.000140** (+0.000080;"),
+        (0.00006, 0.0003, 0.0, "0.000060 → 0.000300", "0.000060 → 0.000300** (+0.000240;"),
+        (9999.5, 12344.5, 0.0, "9999.5000 → 12344.5000", "9999.5 → 12344.5** (+2345.00;"),
+        (0.9, 0.90000025, 0.0, "0.90000000 → 0.90000025", "0.90000000 → 0.90000025** (+0.00000025;"),
+        (1000, 2234.5, 3.2, "1000.0000 → 2234.5000", "1000.00 → 2234.50** (+1234.5 ± 2.8;"),
+        (0.5, 0.500012, 4e-7, "0.500000 → 0.500012", "0.50000000 → 0.50001200** (+0.00001200 ± 0.00000035;"),
+        (0.87, 0.99, 0.001, "0.8700 → 0.9900", "0.870000 → 0.990000** (+0.12000 ± 0.00087;"),
+    ],
+)  # fmt: skip
+def test_no_two_numbers_are_written_alike(toy: World, first: float, last: float, spread: float, title: str, highlight: str) -> None:
+    told = session_of(toy, first, (Status.KEEP, last), spread=spread)
+    assert told["title"] == f"exp/cpu/s: {title} in 1 experiment"
+    for body in ("paper", "pull_request"):
+        assert f"\n- **score: {highlight}" in told[body]
+    read = prose.headline(told["title"])
+    assert read
+    assert (read.before, read.after, read.experiments) == pytest.approx((first, last, 1))
+
+
+def test_numbers_of_any_size_are_written(toy: World) -> None:
+    told = session_of(toy, 1e15, (Status.KEEP, 2e15))
+    assert told["title"] == "exp/cpu/s: 1e+15 → 2e+15 in 1 experiment"
+
+
+def test_without_measured_noise_nothing_is_called_noise_or_confirmed(toy: World) -> None:
+    discards = ((Status.DISCARD, 0.4), (Status.DISCARD, 0.59), (Status.DISCARD, 0.61))
+    paper = session_of(toy, 0.5, (Status.KEEP, 0.6), *discards, spread=None)["paper"]
+    assert outcomes(paper) == [
+        "held in one run", "not reproduced", "not reproduced", "not reproduced"]  # fmt: skip
+    assert "within the noise" not in paper
+    part = paper.partition("## Discarded, with the noise not measured\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| (\S+) \| change (\w)", part, re.MULTILINE) == [
+        ("−0.200000", "c"), ("−0.010000", "d"), ("+0.010000", "e")]  # fmt: skip
+    assert "## Dead ends" not in paper
+
+
+def test_with_measured_noise_a_claim_is_confirmed_or_contradicted_beyond_it(toy: World) -> None:
+    tried = ((Status.KEEP, 0.7), (Status.KEEP, 0.7001), (Status.DISCARD, 0.7), (Status.DISCARD, 0.3))
+    paper = session_of(toy, 0.5, *tried, spread=0.01)["paper"]
+    assert outcomes(paper) == [
+        "confirmed", "held in one run", "not reproduced", "contradicted"]  # fmt: skip
+    assert "a gain within the noise, as it was known then, was kept only if a second seed showed it too" in paper
+
+
+@pytest.mark.parametrize(
+    ("others", "title", "text"),
+    [
+        ((), "no experiment beyond the baseline yet", "the baseline (higher is better): no experiment beyond it yet"),
+        (((Status.DISCARD, 0.4),), "nothing kept in 1 experiment", "the baseline (higher is better): nothing was kept"),
+    ],
+)
+def test_a_session_without_a_gain_says_so(toy: World, others: tuple[tuple[Status, float], ...], title: str, text: str) -> None:
+    told = session_of(toy, 0.5, *others)
+    assert told["title"] == f"exp/cpu/s: {title}"
+    for body in ("paper", "pull_request"):
+        assert f"- **score: 0.500000**, {text}" in told[body]
+        assert "+0.000000" not in told[body]
+        assert " 0 experiments" not in told[body]
+
+
+def test_names_with_numbers_are_no_numbers(toy: World) -> None:
+    made = [
+        experiment(0, Status.BASELINE, "baseline", 0.5),
+        experiment(1, Status.KEEP, "a", 0.6),
+        experiment(2, Status.KEEP, "b", 0.7),
+    ]
+    names = ("sweep", "claude-opus-5-5", "gpt-4o-2024-08-06")
+    cpu = {"cpu": "Intel(R)  Xeon(R) CPU   @ 2.20GHz", "cores": 2}
+    made = [dataclasses.replace(e, researcher=name, platform=cpu) for e, name in zip(made, names, strict=True)]
+    write_session(
+        toy, "n", made, [SOLVER.replace("5", str(5 + n)) for n in range(3)], "accuracy_of_the_777_held_out_examples_at_step_953"
+    )
+    for body in json.loads(toy.ok("paper", "--json")).values():
+        if "## " in body:
+            (toy.root / "p.md").write_text(body.replace("## Adopt it", "By claude-opus-5-5 and gpt-4o-2024-08-06.\n\n## Adopt it"))
+            assert toy.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+def test_the_title_has_the_name_that_it_is_published_under(ada: Author) -> None:
+    ada.publish("--as", "other")
+    assert ada.pull.title == ada.discussion.title == "exp/cpu/other: 0.8700 → 0.9900 in 6 experiments"
+    (ada.world.root / "p.md").write_text(ada.discussion.body)
+    assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
 
 
 # -- text that would do something -----------------------------------------------------------------------------------
@@ -154,7 +288,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             inspired = f"evil/repo#{n} @eve | <b>" if n % 5 == 0 else ""
             made.append(experiment(n, status, text, value, f"because {text}", inspired))
             texts.append(SOLVER + f"MODE = '@eve|#{n} <b>`$'\nNAME = 'a'\n")
-        write_session(world, "h", made, texts)
+        raw = "x` @eve #1 <b> | ``y"
+        made = [dataclasses.replace(e, harness=raw, measurements=tuple(
+            dataclasses.replace(m, figures={**m.figures, "data": raw}) for m in e.measurements)) for e in made]  # fmt: skip
+        write_session(world, "h", made, texts, "sco]re`(@eve)<b>|")
         told: dict[str, str] = json.loads(world.ok("paper", "--json"))
         assert len(world.experiments()) == len(made)
     return told
@@ -280,6 +417,8 @@ def test_seven_hundred_experiments_fit_and_lose_only_what_was_not_kept(toy: Worl
     paper = told["discussion"]
     for body in (paper, told["pull_request"]):
         assert len(body.encode("utf-16-le")) // 2 < LONGEST
+    assert len(paper.encode("utf-16-le")) // 2 > 0.98 * LONGEST  # as much as there is room for
+    for body in (paper, told["pull_request"]):
         assert record.read(body) is not None
     for text in ("## Highlights", "## Top wins", "## The shape of each optimum", "## Dead ends", "## Adopt it", "## Setup",
                  "700 experiments on cpu", "Crashed:"):  # fmt: skip

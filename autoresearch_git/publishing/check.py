@@ -1,9 +1,10 @@
 """Hold a paper against the commits: every commit that it names exists, every number in it is the session's.
 
-A number is looked for where it belongs. In a row or a sentence that names an experiment's commit it must be a number of that
-experiment; in the row of a constant or a figure, of that one; anywhere else one of the session's headline: baseline, best, what was
-kept, counts, noise, budget, configuration. It matches where the recorded number rounds to it. Pure but for the commits, which the
-caller looks up.
+The paper is rendered anew, and a line that is one of ours is right; one that differs from ours in its numbers or commits alone
+is wrong. In any other line a number is looked for where it belongs. In a row or a sentence that names an experiment's commit it
+must be a number of that experiment; in the row of a constant or a figure, of that one; anywhere else one of the session's
+headline: baseline, best, what was kept, counts, noise, budget, configuration. It matches where the recorded number rounds to it.
+Pure but for the commits, which the caller looks up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 
 from autoresearch_git.community import record
 from autoresearch_git.community.record import Record
-from autoresearch_git.publishing import wording
+from autoresearch_git.publishing import pages, wording
 from autoresearch_git.publishing.pages import record_of
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
@@ -28,10 +29,17 @@ _SHA = re.compile(
 _TOKEN = re.compile(
     r"(?<![\w.])(\d{4}-\d\d-\d\d|\d+(?:\.\d+){2,}|[+−-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?|[+−-]?\.\d+)(?![\w]|\.\d)"
 )
-_NO_NUMBERS = re.compile(  # comments, addresses and link targets, spans of code, digests
-    r"<!--.*?-->|https?://\S+|\]\([^)]*\)|`[^`]*`|sha256:[0-9a-f]+", re.DOTALL
+_NO_NUMBERS = re.compile(  # addresses and link targets, digests; of spans of code a commit, a command, a ref or path, a file
+    r"https?://\S+|\]\([^)]*\)|sha256:[0-9a-f]+"
+    r"|`(?:[0-9a-f]{7,64}|(?:git|gh|python3?|uv|pip) [^`]*|(?=[^`\s]*[A-Za-z])[^`\s]*/[^`\s]*|[\w-]+\.[A-Za-z]\w*)`"
 )
+_COMMAND = re.compile(r"\s*(?:\$ |(?:git|gh|cd|python3?|uv|pip) )")
 _LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s")
+_ADDRESS = re.compile(r"\]\([^)]*\)|https?://\S+")
+# What may differ between two lines that say the same of different things: commits and digests, and numbers anywhere.
+_VARIES = re.compile(
+    r"sha256:[0-9a-f]+|(?<![\w.])[0-9a-f]{7,40}(?![\w.])|[+−-]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:e[+−-]?\d+(?!\w))?"
+)
 _ESCAPED = re.compile(r"\\([\\`*\[\]|~$<>_#+=.)-])")
 
 
@@ -71,21 +79,65 @@ class Known:
 def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]]) -> list[str]:
     """What does not hold, a line each; empty where everything does. `exists` gives those of some (short) shas that are
     commits here."""
+    ours = _Ours(_ours(paper, text))
     elsewhere = _elsewhere(paper)
     shas: dict[str, int] = {}  # with the line that names it first
     for place, line in enumerate(text.split("\n"), start=1):
-        for match in _SHA.finditer(line):
+        for match in _SHA.finditer(line if line not in ours else ""):
             if match[0] not in elsewhere:
                 shas.setdefault(match[0], place)
     there = exists(shas)
     found = [f"line {place}: {sha} is no commit of this repository" for sha, place in shas.items() if sha not in there]
-    return [*found, *_record_problems(paper, text), *_number_problems(paper, text)]
+    return [*found, *_record_problems(paper, text), *_number_problems(paper, text, ours)]
 
 
 def _elsewhere(paper: Paper) -> set[str]:
     """Commits of others that the session's own record names: they need not be here."""
     sources = (*(tried.finding for tried in paper.tried), *paper.adopted_from)
     return {match[0] for source in sources for match in _SHA.finditer(source)}
+
+
+# -- lines of ours ------------------------------------------------------------------------------------------------------
+
+
+class _Ours:
+    """The lines that a paper of this session has, to tell a line that is one of them from one that nearly is."""
+
+    def __init__(self, text: str) -> None:
+        self._alike: dict[str, list[list[str]]] = {}  # the line without what varies → what stands there
+        for line in text.split("\n"):
+            shape, values = _shape(line)
+            if values:
+                self._alike.setdefault(shape, []).append(values)
+
+    def __contains__(self, line: str) -> bool:
+        shape, values = _shape(line)
+        return values in self._alike.get(shape, ())
+
+    def differs(self, line: str) -> list[tuple[str, str]]:
+        """(what it says, what the session says) where the line is one of ours but for numbers and commits; empty elsewhere.
+
+        Of several that are alike the nearest counts."""
+        shape, values = _shape(line)
+        told = [[(a, b) for a, b in zip(values, mine, strict=True) if a != b] for mine in self._alike.get(shape, ())]
+        return min(told, key=len, default=[])
+
+
+def _shape(line: str) -> tuple[str, list[str]]:
+    line = _ADDRESS.sub("", line).strip()
+    return _VARIES.sub("#", line), _VARIES.findall(line)
+
+
+def _ours(paper: Paper, text: str) -> str:
+    """Every line that both bodies may have, as they would be rendered for the place that the text's record names."""
+    try:
+        told = record.read(text) or Record()
+    except record.BrokenRecordError:
+        told = Record()
+    web = f"https://github.com/{told.repository}" if told.repository else ""
+    place = Place(told.repository, told.repository, web, told.branch, paper.session.notebook, told.head)
+    page = pages.render(paper, place)
+    return "\n".join((page.paper, page.pull, pages.complete(paper, place)))
 
 
 # -- the record ---------------------------------------------------------------------------------------------------------
@@ -100,7 +152,9 @@ def _record_problems(paper: Paper, text: str) -> Iterator[str]:
     if told is None:
         yield "it does not begin with a record"
         return
-    ours = record_of(paper, Place(repository=told.repository, branch=told.branch, head=told.head), 10**9)
+    written = record.write(record_of(paper, Place(repository=told.repository, branch=told.branch, head=told.head), 10**9))
+    ours = record.read(written)  # as a reader has it: on one line, and cut to size
+    assert ours is not None
     for name in (f.name for f in dataclasses.fields(Record)):
         if name not in ("findings", "replications") and getattr(told, name) != getattr(ours, name):
             yield f"its record says {name} {_short(getattr(told, name))}; the session says {_short(getattr(ours, name))}"
@@ -117,41 +171,42 @@ def _short(value: object) -> str:
 # -- the numbers --------------------------------------------------------------------------------------------------------
 
 
-def _number_problems(paper: Paper, text: str) -> Iterator[str]:
+def _number_problems(paper: Paper, text: str, ours: _Ours) -> Iterator[str]:
     rows = {row.experiment.commit: row for row in paper.results.rows}
-    headline = _headline(paper)
-    named = _named_rows(paper)
+    headline, named = _headline(paper), _named_rows(paper)
     for place, line in prose(text):
+        if line in ours:
+            continue
+        if differs := ours.differs(line):
+            says = " and ".join(f"{mine} where it says {theirs}" for theirs, mine in differs)
+            yield f"line {place}: the session has {says}"
+            continue
         commits = {sha for match in _SHA.finditer(line) for sha in rows if sha.startswith(match[0])}
         first_cell = _plain(line.strip().strip("|").partition("|")[0]).strip() if line.lstrip().startswith("|") else ""
         if commits:
             known = Known().add(*(value for sha in commits for value in _of_experiment(paper, rows[sha])))
+            wrong = f"is no number of {', '.join(sorted(sha[:7] for sha in commits))}"
         elif first_cell in named:
-            known = named[first_cell]
+            known, wrong = named[first_cell], f"is not what the session says of {first_cell}"
         else:
-            known = headline
-        for token in tokens(line):
-            if not known.explains(token):
-                whose = f"of {', '.join(sorted(sha[:7] for sha in commits))}" if commits else "of this session's headline"
-                yield (
-                    f"line {place}: {token} is no number {whose}"
-                    if not first_cell or commits
-                    else (f"line {place}: {token} is not what the session says of {first_cell}")
-                )
+            known, wrong = headline, "is no number of this session's headline"
+        yield from (f"line {place}: {token} {wrong}" for token in tokens(line) if not known.explains(token))
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
-    """(line number, line) of what is no comment and no command."""
+    """(line number, line) of what is no comment and, where it is indented or fenced as code is, no command."""
     blank = re.sub(r"<!--.*?-->", lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
     fenced = False
     for number, line in enumerate(blank.split("\n"), start=1):
-        fenced ^= line.lstrip().startswith("```")
-        if not fenced and not line.startswith("    ") and line.strip():
-            yield number, _LIST_NUMBER.sub("", line)
+        fence = line.lstrip().startswith("```")
+        fenced ^= fence
+        command = (fenced or line.startswith(("    ", "\t"))) and _COMMAND.match(line)
+        if line.strip() and not fence and not command:
+            yield number, line
 
 
 def tokens(line: str) -> list[str]:
-    return [match[1] for match in _TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", line)))]
+    return [match[1] for match in _TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", _LIST_NUMBER.sub("", line))).replace("`", " "))]
 
 
 def _plain(line: str) -> str:
@@ -170,6 +225,7 @@ def _headline(paper: Paper) -> Known:
         results.crashed,
         paper.undecided,
         paper.dead_ends,
+        paper.unweighed,
         paper.tried,
         paper.read,
     )
@@ -188,6 +244,8 @@ def _headline(paper: Paper) -> Known:
     known.add(
         *(ancestor.commits for ancestor in paper.ancestors), *paper.adopted_from, session.name, session.run, *session.editable
     )
+    known.add(session.metric.name, *paper.researchers)
+    known.add(*(word for ancestor in paper.ancestors for word in (ancestor.name, *ancestor.authors)))
     known.add(*(str(value) for value in results.baseline.platform.values()), *paper.read)
     return known.add(*(text for change in paper.constants for text in (change.old, change.new)))
 

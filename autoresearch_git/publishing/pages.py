@@ -6,6 +6,7 @@ body is too long its longest table is cut, down to a few rows, then the next; th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from autoresearch_git.community import record
 from autoresearch_git.community.record import ClaimedChange, Estimate, Record
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Status
-from autoresearch_git.plaintext import inert, one_line
+from autoresearch_git.plaintext import code, inert, one_line
 from autoresearch_git.publishing import wording
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
@@ -28,12 +29,14 @@ LONGEST_TITLE = 256
 LONGEST_CLAIM = 160  # characters of a change's description in a record
 RECORD_ROOM = {"paper.md.j2": 8_000, "pull_request.md.j2": 24_000}  # characters for the changes in the record
 # The tables, and the most rows that each is given; of the log as many as there is room for.
-MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "crashes": 8, "shapes": 20, "tried": 20, "figures": 60, "constants": 40,
-             "read": 12, "log": 100_000}  # fmt: skip
+MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "unweighed": 15, "crashes": 8, "shapes": 20, "tried": 20, "figures": 60,
+             "constants": 40, "read": 12, "log": 100_000}  # fmt: skip
 LEAST_ROWS = 5  # of a table that is cut
+MOST_GUESSES = 4  # at how many rows of a table fit
 _FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
     "day": wording.day, "plain": wording.plain, "duration": wording.duration, "digits": wording.digits_for,
+    "code": code,
 }  # fmt: skip
 
 
@@ -53,7 +56,25 @@ def render(paper: Paper, place: Place, templates: Path | None = None, whole: boo
     """
     told = _body("paper.md.j2", paper, place, templates, whole)
     pull = _body("pull_request.md.j2", paper, place, templates, whole)
-    return Pages(paper.title[:LONGEST_TITLE], pull, told)
+    return Pages(title(paper, place)[:LONGEST_TITLE], pull, told)
+
+
+def complete(paper: Paper, place: Place) -> str:
+    """The paper with every row of every table, however long, and without its record."""
+    return _text("paper.md.j2", paper, place, None, False, dict.fromkeys(MOST_ROWS, 10**9))
+
+
+def title(paper: Paper, place: Place) -> str:
+    """`exp/H100/mar8: 0.9979 → 0.9697 in 125 experiments`; the baseline is no experiment of those."""
+    results = paper.results
+    branch = place.branch or paper.session.branch.removeprefix("refs/heads/")
+    tried = wording.count(len(results.rows), "experiment")
+    if not results.kept:
+        return f"{branch}: nothing kept in {tried}" if results.rows else f"{branch}: no experiment beyond the baseline yet"
+    ends = results.baseline.value, results.best.value
+    digits = wording.decimals(ends, [results.total.delta], 4)  # 4 as upstream has it
+    first, last = (wording.figure(value, digits) for value in ends)
+    return f"{branch}: {first} → {last} in {tried}"
 
 
 def mark(identity: str) -> str:
@@ -69,27 +90,44 @@ def _body(template: str, paper: Paper, place: Place, templates: Path | None, who
     """The record, the mark, and the template with as many rows of each table as there is room for."""
     head = f"{record.write(record_of(paper, place, RECORD_ROOM[template]))}\n{mark(paper.identity)}\n"
     head += f"{WITHDRAWN}\n" if place.withdrawn else ""
-    most = _rows(paper)
+    limits = _rows(paper)
+    room = LONGEST_BODY - MARGIN - length(head)
 
-    def text(limits: dict[str, int]) -> str:
-        values = {"paper": paper, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
-        return head + rendering.render(template, templates, _FILTERS, **values)
+    def text(name: str, rows: int) -> str:
+        return _text(template, paper, place, templates, whole, {**limits, name: rows})
 
-    limits = dict(most)
-    for name in sorted(most, key=lambda name: -most[name]):
-        if length(text(limits)) <= LONGEST_BODY - MARGIN:
+    told = text("log", limits["log"])
+    for name in sorted(limits, key=lambda name: -limits[name]):
+        if length(told) <= room:
             break
-        low, high = min(LEAST_ROWS, most[name]), most[name]
-        while low < high:  # the most rows that fit, or the fewest that are shown
-            middle = (low + high + 1) // 2
-            short = length(text({**limits, name: middle})) <= LONGEST_BODY - MARGIN
-            low, high = (middle, high) if short else (low, middle - 1)
-        limits[name] = low
-    told = text(limits)
-    if length(told) > LONGEST_BODY:
-        raise AutoresearchError(f"{template} gives {length(told):,} characters without its tables; GitHub takes {LONGEST_BODY:,}",
-                                "shorten the notes or your template")  # fmt: skip
-    return told
+        limits[name], told = _cut(functools.partial(text, name), limits[name], told, room)
+    if length(head + told) > LONGEST_BODY:
+        raise AutoresearchError(f"{template} gives {length(head + told):,} characters without its tables; GitHub takes "
+                                f"{LONGEST_BODY:,}", "shorten the notes or your template")  # fmt: skip
+    return head + told
+
+
+def _text(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool, limits: dict[str, int]) -> str:
+    values = {"paper": paper, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
+    return rendering.render(template, templates, _FILTERS, **values)
+
+
+def _cut(text: Callable[[int], str], most: int, full: str, room: int) -> tuple[int, str]:
+    """How many rows of a table fit, and the text with them; the fewest that are shown where not even they do. What the rows
+    take is estimated from those that are known to fit and those that do not: a rendering of thousands of rows takes long."""
+    low, high = min(LEAST_ROWS, most), most
+    told, over = text(low), length(full)
+    for _ in range(MOST_GUESSES):
+        free = room - length(told)
+        if free < 0 or high - low < 2:
+            break
+        guess = low + min(high - low - 1, max(1, free * (high - low) // max(1, over - length(told))))
+        guessed = text(guess)
+        if length(guessed) <= room:
+            low, told = guess, guessed
+        else:
+            high, over = guess, length(guessed)
+    return low, told
 
 
 def _rows(paper: Paper) -> dict[str, int]:
@@ -144,7 +182,7 @@ def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | No
 
 
 def _claims(paper: Paper, room: int) -> Iterator[ClaimedChange]:
-    for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.results.crashed):
+    for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.unweighed, *paper.results.crashed):
         experiment = row.experiment
         delta = None if row.delta is None else float(f"{row.delta:.6g}")
         claim = ClaimedChange(experiment.commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))

@@ -16,10 +16,11 @@ from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing import results as tally
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
-from autoresearch_git.publishing.wording import count, figure
+from autoresearch_git.publishing.wording import decimals, digits_for
 from autoresearch_git.repository import Repository
 
-CONFIRMED, NOT_REPRODUCED, CONTRADICTED, CRASHED = "confirmed", "not reproduced", "contradicted", "crashed"
+CONFIRMED, HELD_ONCE = "confirmed", "held in one run"
+NOT_REPRODUCED, CONTRADICTED, CRASHED = "not reproduced", "contradicted", "crashed"
 MOST_HOPES = 5
 MOST_ANCESTORS = 1_000  # commits below the base that are looked at
 
@@ -71,14 +72,19 @@ class Paper:
     @property
     def dead_ends(self) -> list[Result]:
         """What is worse than chance explains, the worst first."""
-        found = [r for r in self.results.discarded if r.gain is not None and not self.results.within_noise(r)]
-        return sorted(found, key=lambda row: row.gain or 0.0)
+        return sorted(filter(self.results.beyond_noise, self.results.discarded), key=lambda row: row.gain or 0.0)
 
     @property
     def undecided(self) -> list[Result]:
         """What was discarded and may yet be good: within the noise, the best first."""
         found = [row for row in self.results.discarded if self.results.within_noise(row)]
         return sorted(found, key=lambda row: -(row.gain or 0.0))
+
+    @property
+    def unweighed(self) -> list[Result]:
+        """What was discarded while nobody measured the noise, the worst first."""
+        found = [row for row in self.results.discarded if not self.results.measured and row.gain is not None]
+        return sorted(found, key=lambda row: row.gain or 0.0)
 
     @property
     def hopes(self) -> list[Result]:
@@ -131,11 +137,11 @@ class Paper:
         return [(name, first.get(name), last.get(name)) for name in sorted({*first, *last})]
 
     @property
-    def title(self) -> str:
-        """`exp/H100/mar8: 0.9979 → 0.9697 in 125 experiments`; the baseline is no experiment of those."""
-        first, last = figure(self.results.baseline.value, 4), figure(self.results.best.value, 4)
-        branch = self.session.branch.removeprefix("refs/heads/")
-        return f"{branch}: {first} → {last} in {count(len(self.results.rows), 'experiment')}"
+    def digits(self) -> int:
+        """The decimals of the metric's values: with fewer, a gain or the error of one would not show."""
+        results = self.results
+        gains = (row.delta for row in (results.total, *results.kept))
+        return max(decimals([results.baseline.value, results.best.value], gains), digits_for(results.total.error) or 0)
 
 
 def _figures(experiment: Experiment) -> dict[str, Figure]:
@@ -183,11 +189,11 @@ def _moved(repository: Repository, results: Results) -> dict[int, tuple[Change, 
 def _tried(results: Results, row: Result, claimed: Mapping[str, float | None]) -> Tried:
     experiment = row.experiment
     if experiment.status is Status.KEEP:
-        outcome = CONFIRMED
+        outcome = CONFIRMED if len(experiment.measurements) > 1 or results.beyond_noise(row) else HELD_ONCE
     elif row.gain is None:
         outcome = CRASHED
     else:
-        outcome = NOT_REPRODUCED if row.gain > 0 or results.within_noise(row) else CONTRADICTED
+        outcome = CONTRADICTED if row.gain < 0 and results.beyond_noise(row) else NOT_REPRODUCED
     return Tried(experiment.inspired_by, claimed.get(experiment.inspired_by), outcome, row)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from autoresearch_git.experiment import Experiment, Session, Status
 from autoresearch_git.noise import Noise, measured_noise
 
+_ROUNDING = 1e-14  # of a number: what equal runs differ by when their mean is taken
+
 
 @dataclass(frozen=True)
 class Result:
@@ -62,9 +64,18 @@ class Results:
     def _of(self, status: Status) -> list[Result]:
         return [row for row in self.rows if row.experiment.status is status]
 
+    @property
+    def measured(self) -> bool:
+        """Whether the noise of one run is known: something was measured twice."""
+        return self.noise.degrees > 0
+
     def within_noise(self, row: Result) -> bool:
-        """Whether a discard is undecided: chance alone moves the metric as far."""
-        return row.gain is not None and abs(row.gain) <= self.noise.floor
+        """Whether chance alone moves the metric as far; False where nobody measured how far that is."""
+        return self.measured and row.gain is not None and abs(row.gain) <= self.noise.floor
+
+    def beyond_noise(self, row: Result) -> bool:
+        """Whether the metric moved further than chance alone moves it; False where nobody measured how far that is."""
+        return self.measured and row.gain is not None and abs(row.gain) > self.noise.floor
 
 
 def of(session: Session, experiments: Sequence[Experiment]) -> Results:
@@ -82,6 +93,8 @@ def _against(session: Session, experiment: Experiment, incumbent: Experiment, no
     if experiment.value is None or incumbent.value is None:
         return Result(experiment)
     error = noise.sd * math.sqrt(1 / _runs(experiment) + 1 / _runs(incumbent)) if noise.degrees else None
+    if error and error < _ROUNDING * abs(experiment.value):
+        error = 0.0
     gain = session.metric.gain(experiment.value, incumbent.value)
     return Result(experiment, experiment.value - incumbent.value, gain, error if experiment is not incumbent else 0.0)
 
