@@ -15,6 +15,7 @@ from autoresearch_git.ledger.session import choose_session
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.check import problems
 from autoresearch_git.publishing.paper import Paper
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -58,7 +59,7 @@ def _check(repository: Repository, paper: Paper, file: Path, as_json: bool) -> N
         for problem in found:
             click.echo(f"wrong: {problem}")
     if found:
-        raise AutoresearchError(f"{file} does not hold against session {paper.session.name}: {len(found)} problems",
+        raise AutoresearchError(f"{file} does not hold against session {paper.session.name}: {count(len(found), 'problem')}",
                                 "git autoresearch log shows the numbers; git autoresearch paper writes it anew")  # fmt: skip
     if not as_json:
         click.echo(f"ok: every commit and number of {file} is in session {paper.session.name}")
