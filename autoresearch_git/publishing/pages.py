@@ -89,7 +89,6 @@ def length(text: str) -> int:
 def _body(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool) -> str:
     """The record, the mark, and the template with as many rows of each table as there is room for."""
     head = f"{record.write(record_of(paper, place, RECORD_ROOM[template]))}\n{mark(paper.identity)}\n"
-    head += f"{WITHDRAWN}\n" if place.withdrawn else ""
     limits = _rows(paper)
     room = LONGEST_BODY - MARGIN - length(head)
 

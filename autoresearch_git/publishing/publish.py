@@ -105,8 +105,8 @@ class Publisher:
     def _with_note(self, body: str) -> str:
         if pages.WITHDRAWN in body:
             return body
-        said = mark(self.paper.identity)
-        return body.replace(said, f"{said}\n{pages.WITHDRAWN}\n\n{WITHDRAWAL}", 1) if said in body else f"{WITHDRAWAL}\n\n{body}"
+        note, said = f"{pages.WITHDRAWN}\n\n{WITHDRAWAL}", mark(self.paper.identity)
+        return body.replace(said, f"{said}\n{note}", 1) if said in body else f"{body}\n\n{note}"
 
     def _withdrawn(self, pull: PullRequest) -> bool:
         return pages.WITHDRAWN in pull.body and pull.state == "CLOSED"
