@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from author import Author
     from github_standin import GitHub
+    from zygote import Zygote
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -197,9 +198,21 @@ def github(tmp_path: Path) -> Iterator[GitHub]:
         yield hub
 
 
+@pytest.fixture(scope="session")
+def zygote(drawn: Path) -> Iterator[Zygote]:
+    """The command with its imports done."""
+    from zygote import Zygote
+
+    found = Zygote(drawn, "publish", "--dry-run", "--to", "karpathy/autoresearch")
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def ada(tmp_path: Path, drawn: Path, github: GitHub) -> Author:
+def ada(tmp_path: Path, drawn: Path, github: GitHub, zygote: Zygote) -> Author:
     """Who may read karpathy/autoresearch, and has researched it."""
     from author import author
 
-    return author(tmp_path, drawn, github)
+    found = author(tmp_path, drawn, github)
+    found.zygote = zygote
+    return found

@@ -114,7 +114,8 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
     if case != "record":
         line = 1 + text.partition(before)[0].count("\n") + after.count("\n")
         assert f"wrong: line {line}: {message}" in ran.out
-    assert said(ran)[0] == f"{paper} does not hold against session cpu/t: {ran.out.count('wrong: ')} problems"
+    told = ran.out.count("wrong: ")
+    assert said(ran)[0] == f"{paper} does not hold against session cpu/t: {told} problem" + "s" * (told != 1)
 
 
 @pytest.mark.parametrize(

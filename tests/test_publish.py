@@ -129,7 +129,7 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
         stranger = World(tmp_path / f"stranger{n}")
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
-        (fetch,) = re.findall(r"^ +(git fetch .+)$", body, re.MULTILINE)
+        (fetch,) = re.findall(r"^ +(git fetch .+refs/autoresearch/[^&\n]+)", body, re.MULTILINE)
         stranger.git(*shlex.split(fetch)[1:])
         assert stranger.ok("log", "cpu/t", "--json") == ada.world.ok("log", "cpu/t", "--json")
         assert stranger.ok("log", "cpu/t", "--verify").startswith("ok: 7 experiments")
@@ -138,8 +138,21 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
         for sha in discarded:
             stranger.git("cat-file", "-e", f"{sha}^{{tree}}")
         assert str(ada.world.experiments()[-1]["commit"])[:7] in stranger.ok("log", "cpu/t", "--tsv")
-    (range_,) = re.findall(r"^ +git (log --oneline .+)$", ada.discussion.body, re.MULTILINE)
-    assert len(stranger.git(*range_.split()).splitlines()) == 3
+
+
+def test_a_stranger_goes_on_from_the_best_commit_by_the_line_of_either_body(
+    published: tuple[Author, Repository], tmp_path: Path
+) -> None:
+    ada, _ = published
+    best = [e for e in ada.world.experiments() if e["status"] == "keep"][-1]
+    for n, body in enumerate((ada.pull.body, ada.discussion.body)):
+        stranger = World(tmp_path / f"stranger{n}")
+        subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
+        stranger.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py", inspiration="no")
+        (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
+        subprocess.run(["bash", "-c", f"{line} --tag mine --experiments 1"], cwd=stranger.root, check=True, capture_output=True)
+        assert stranger.experiments("mine")[0]["parent"] == best["commit"]
+        assert stranger.experiments("mine")[0]["score"] == best["score"]
 
 
 def test_the_community_reads_what_was_published(published: tuple[Author, Repository], tmp_path: Path) -> None:

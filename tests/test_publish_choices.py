@@ -296,12 +296,11 @@ def test_a_traceback_that_looks_as_if_it_held_a_token_is_not_published(ada: Auth
     script = f"import solver\nif solver.N != 5:\n    raise SystemExit('denied: {SECRET}')\nprint('score:', solver.ALPHA)\n"
     ada.world.commit({"bench.py": script})
     ada.world.ok("start", "--tag", "u", "--experiments", "2")
-    asked = ada.github.count
     message, hint = ada.refused("u")
     assert "looks as if it held a token (its message), so nothing is published" in message
     assert hint.startswith("git show ")
     assert SECRET in ada.world.git(*hint.partition(",")[0].split()[1:])
-    assert ada.github.count == asked
+    assert ada.written() == []
 
 
 def test_notes_that_hold_a_token_are_not_published(ada: Author) -> None:

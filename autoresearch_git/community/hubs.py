@@ -110,7 +110,8 @@ def _beside(hub: Hub, owner_name: str, source: str) -> Hub:
     which a server gave us, is none."""
     before, found, _ = hub.url.rpartition(hub.owner_name)
     if not found or not hub.owner_name or not re.fullmatch(_OWNER_NAME, owner_name):
-        raise AutoresearchError(f"{owner_name!r} cannot be {source}", "git config autoresearch.hub owner/name")
+        role = source.removeprefix("your ")
+        raise AutoresearchError(f"{owner_name!r} cannot be the {role}", "git config autoresearch.hub owner/name")
     prefix = hub.name.removesuffix(hub.owner_name)
     key = _key(f"{hub.host}/{owner_name}".lower(), owner_name)
     return replace(
