@@ -60,12 +60,15 @@ def test_every_command_in_the_documents_exists() -> None:
     from autoresearch_git.cli import COMMANDS
 
     names = {name for section in COMMANDS.values() for name in section}
+    helps: dict[str, str] = {}
     for path in [TOP / "README.md", *TOP.glob("docs/**/*.md")]:
         for command, options in re.findall(r"git autoresearch (\w+)((?: +--?[\w-]+(?:[ =][\w./]+)?)*)", path.read_text()):
             assert command in names, f"{path.name} speaks of `git autoresearch {command}`"
-            shown = subprocess.run([sys.executable, "-m", "autoresearch_git", command, "-h"], capture_output=True, text=True).stdout
+            if command not in helps:
+                asked = [sys.executable, "-m", "autoresearch_git", command, "-h"]
+                helps[command] = subprocess.run(asked, capture_output=True, text=True).stdout
             for option in re.findall(r"--[\w-]+", options):
-                assert option in shown, f"{path.name}: {command} has no {option}"
+                assert option in helps[command], f"{path.name}: {command} has no {option}"
 
 
 def test_bash_completes_git_autoresearch_as_documented(tmp_path: Path) -> None:
