@@ -24,7 +24,6 @@ from autoresearch_git.publishing.results import Result
 
 LONGEST_BODY = 65_536  # as GitHub counts characters: UTF-16 code units
 MARGIN = 256
-WITHDRAWN = record.WITHDRAWN
 LONGEST_TITLE = 256
 LONGEST_CLAIM = 160  # characters of a change's description in a record
 RECORD_ROOM = {"paper.md.j2": 8_000, "pull_request.md.j2": 24_000}  # characters for the changes in the record

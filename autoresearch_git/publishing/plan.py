@@ -13,6 +13,7 @@ from autoresearch_git.community.hubs import Hub, fork_of, spelled
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.publishing.hosted import GIT_SECONDS
 from autoresearch_git.publishing.pages import mark
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
@@ -21,7 +22,6 @@ from autoresearch_git.repository import Remote, Repository
 CATEGORIES = ("show-and-tell", "general")  # where papers are posted, in order of preference
 MAY_PUSH = ("WRITE", "MAINTAIN", "ADMIN")
 MAY_LABEL = ("TRIAGE", *MAY_PUSH)
-GIT_SECONDS = 60.0  # that the host may take to list its refs
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from autoresearch_git.community import record
 from autoresearch_git.community.github import LABEL, Category, Discussion, LostAnswerError, PullRequest, RefusedError, Writer
 from autoresearch_git.community.hubs import Hub, fork_of
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.publishing import pages
+from autoresearch_git.publishing import hosted, pages
 from autoresearch_git.publishing.pages import Pages, mark
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
-from autoresearch_git.publishing.plan import GIT_SECONDS, MAY_LABEL, MAY_PUSH, Plan, RemoteOf, check_refs, chosen, names
+from autoresearch_git.publishing.plan import MAY_LABEL, MAY_PUSH, Plan, RemoteOf, check_refs, chosen, names
 from autoresearch_git.repository import PushRefusedError, Repository
 
-PUSH_SECONDS = 900.0
-FORK_SECONDS = 60.0  # that a new fork may take until git can reach it
 LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
-MOST_LISTED = 250  # commits of one pull request that GitHub lists
 PASSING = ("denied", "stale")  # refusals of a push that say nothing of the ref: it may well be taken the next time
 WITHDRAWAL = "> **Withdrawn** by whoever posted it. The commits and the numbers below are as they were."
 LABEL_COLOUR, LABEL_MEANING = "5319e7", "a research session's exact commits: adopt it, do not merge it"
@@ -103,13 +101,13 @@ class Publisher:
         return Published(self.place, tuple(self.done), tuple(self.notes))
 
     def _with_note(self, body: str) -> str:
-        if pages.WITHDRAWN in body:
+        if record.WITHDRAWN in body:
             return body
-        note, said = f"{pages.WITHDRAWN}\n\n{WITHDRAWAL}", mark(self.paper.identity)
+        note, said = f"{record.WITHDRAWN}\n\n{WITHDRAWAL}", mark(self.paper.identity)
         return body.replace(said, f"{said}\n{note}", 1) if said in body else f"{body}\n\n{note}"
 
     def _withdrawn(self, pull: PullRequest) -> bool:
-        return pages.WITHDRAWN in pull.body and pull.state == "CLOSED"
+        return record.WITHDRAWN in pull.body and pull.state == "CLOSED"
 
     @property
     def _closed(self) -> PullRequest | None:
@@ -123,21 +121,11 @@ class Publisher:
         name = self._once(self.writer.make_fork, lambda: self.writer.look().fork or None)
         home = fork_of(self.plan.hub, name)
         self.place = dataclasses.replace(self.place, repository=home.owner_name, web=home.web)
-        refs = self._refs_of_new(home)
+        refs = hosted.refs_of_new(self.repository, self.remote(home), names(self.place), self.sleep)
         check_refs(self.repository, self.book, home, self.place, refs)  # GitHub may answer with a fork that was there
         self.plan = dataclasses.replace(self.plan, home=home, refs=refs)
         self.done.append(f"made the fork {home.web}")
         return home
-
-    def _refs_of_new(self, home: Hub) -> dict[str, str]:
-        until = time.monotonic() + FORK_SECONDS
-        while True:  # it is made in the background
-            try:
-                return self.repository.remote_refs(self.remote(home), names(self.place), GIT_SECONDS)
-            except AutoresearchError:
-                if time.monotonic() > until:
-                    raise
-                self.sleep(1.0)
 
     def _push(self, home: Hub) -> None:
         """The branch, then the notebook, each from where it stands there."""
@@ -159,26 +147,16 @@ class Publisher:
         if before == sha:
             return
         self.tell(f"pushing {ref} to {home.name}")
-        try:
-            self.repository.push(self.remote(home), sha, ref, before, PUSH_SECONDS)
-        except AutoresearchError:  # it may have arrived all the same: git itself sends a push twice where an answer is lost
-            if self.repository.remote_refs(self.remote(home), [ref], GIT_SECONDS).get(ref) != sha:
-                raise
+        hosted.move(self.repository, self.remote(home), ref, sha, before)
         self.done.append(done)
 
     def _verify(self) -> None:
         """The pull request must hold exactly the branch's commits, in order. Raises AutoresearchError where it does not."""
         assert self.pull
-        chain = [self.paper.results.baseline, *(row.experiment for row in self.paper.results.kept)]
-        own = [*(experiment.commit for experiment in chain), self.head]
-        target = self.plan.target
-        known = self.repository.resolve(target.head) if self.pull.base == target.default_branch else None
-        branch = [sha for sha, _, _ in self.repository.commits_between(known, self.head)] if known else []
+        own, branch = hosted.expected(self.repository, self.book, self.head, self.pull, self.plan.target)
         for pause in (*LOOKS, 4.0, None):  # GitHub follows a push after an instant
-            there = list(self.writer.commits_of(self.pull.number))
-            if there[-len(own) :] == own and (not known or sorted(there) == sorted(branch)):
-                return
-            if len(there) >= MOST_LISTED and (not known or there == branch[: len(there)]):
+            there = self.writer.commits_of(self.pull.number)
+            if hosted.holds(there, own, branch):
                 return
             if pause is not None:
                 self.sleep(pause)
@@ -196,7 +174,7 @@ class Publisher:
         if pull and self._withdrawn(pull):
             with contextlib.suppress(RefusedError):
                 self._on_pull(lambda: self.writer.set_pull_open(pull.number, True), lambda p: p.state == "OPEN", "reopened")
-        if discussion and discussion.closed and pages.WITHDRAWN in discussion.body:
+        if discussion and discussion.closed and record.WITHDRAWN in discussion.body:
             self._on_discussion(lambda: self.writer.reopen_discussion(discussion.id), lambda d: not d.closed, "reopened")
 
     def _open_pull(self) -> None:
