@@ -16,7 +16,6 @@ from conftest import Ran, World
 from github_standin import GitHub
 from github_standin.models import Discussion, Pull
 from github_standin.repository import Repository
-from zygote import Zygote
 
 HUB, FORK = "karpathy/autoresearch", "ada/autoresearch"
 TOKEN = "ghp_Distinctive0123456789abcdefghijklmnop"
@@ -43,14 +42,10 @@ class Author:
     hub: Repository
     world: World
     token: str = TOKEN
-    zygote: Zygote | None = None  # saves the imports of each command
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> Ran:
         """`git autoresearch <arguments>` with her token, as she would export it for this host."""
-        given = {**self.environment, **(env or {})}
-        if self.zygote is None:
-            return self.world.run(*arguments, env=given)
-        return self.zygote.call(self.world.root, {**os.environ, "NO_PROXY": "127.0.0.1", **given}, *arguments).wait()
+        return self.world.run(*arguments, env={**self.environment, **(env or {})})
 
     @property
     def environment(self) -> dict[str, str]:

@@ -66,9 +66,10 @@ class Ran:
 
 @dataclass
 class World:
-    """A repository and the command, as a user has them."""
+    """A repository and the command, as a user has them. With a `zygote` each command is a fork of one that has done its imports."""
 
     root: Path
+    zygote: Zygote | None = None
 
     def git(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, input=stdin)
@@ -77,6 +78,9 @@ class World:
 
     def run(self, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ran:
         """`git autoresearch <arguments>` to its end."""
+        if self.zygote and cwd is None:
+            direct = {"NO_PROXY": "127.0.0.1"}  # macOS may end a fork that asks it for proxies
+            return self.zygote.call(self.root, {**os.environ, **direct, **(env or {})}, *arguments).wait()
         done = subprocess.run(["git", "autoresearch", *arguments], cwd=cwd or self.root, capture_output=True, text=True,
                               env={**os.environ, **(env or {})}, timeout=300)  # fmt: skip
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -214,5 +218,5 @@ def ada(tmp_path: Path, drawn: Path, github: GitHub, zygote: Zygote) -> Author:
     from author import author
 
     found = author(tmp_path, drawn, github)
-    found.zygote = zygote
+    found.world.zygote = zygote
     return found

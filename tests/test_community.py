@@ -15,6 +15,7 @@ from conftest import SOLVER, Ran, World
 from github_standin import GitHub
 from github_standin.repository import Repository
 from notebooks import publish_result
+from zygote import Zygote
 
 from autoresearch_git import constants
 from autoresearch_git.commands import community
@@ -30,8 +31,9 @@ TRAIN = "from prepare import evaluate_bpb\nTOTAL_BATCH_SIZE = 2**19\nEMBEDDING_L
 
 
 @pytest.fixture
-def hub(github: GitHub, empty: World, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def hub(github: GitHub, empty: World, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A hub with an evaluator, and a clone of it on a machine of the class H100 that has a token."""
+    empty.zygote = zygote
     ada = github.user("ada", token="t-ada")
     repository = github.repository("ada/research", discussions=True)
     repository.commit({"train.py": TRAIN, "prepare.py": PREPARE, "README.md": "x\n"}, message="base")
@@ -746,8 +748,9 @@ def test_the_digest_stays_within_its_tokens_and_between_quotes(hub: Repository, 
 
 
 @pytest.fixture
-def inspired(github: GitHub, toy: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def inspired(github: GitHub, toy: World, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> World:
     """The toy repository, with a hub where others raised its score."""
+    toy.zygote = zygote
     hub = github.repository("ada/toy", discussions=True)
     github.user("ada", token="t-ada")
     hub.import_from(toy.root / ".git")

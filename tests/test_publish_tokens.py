@@ -68,7 +68,7 @@ class Watch:
 @pytest.fixture
 def ada(ada: Author) -> Author:
     """Ada with a token that no other test has, as tests run beside each other, and with processes that are hers from the start."""
-    ada.zygote = None
+    ada.world.zygote = None
     ada.token = f"ghp_{secrets.token_hex(18)}"
     ada.github.user("ada", token=ada.token)
     return ada
