@@ -543,7 +543,9 @@ def test_several_tables_in_comments_of_one_author(hub: Repository, empty: World)
     assert len(_findings(empty, "--all")) == 3
 
 
-@pytest.mark.parametrize("session", ["[]", "[" * 5000, '{"metric": {"name": {}}}', '{"budget": "abc"}', "null"])
+@pytest.mark.parametrize(
+    "session", ["[]", "[" * 5000, '{"metric": {"name": {}}}', '{"budget": "abc"}', '{"base": "--output=x"}', "null"]
+)
 def test_a_hostile_notebook_is_no_notebook(github: GitHub, inspired: World, tmp_path: Path, session: str) -> None:
     inspired.ok("start", "--tag", "t", "--experiments", "1", "--no-inspiration")
     message = inspired.git("log", "--format=%B", "--max-parents=0", "refs/autoresearch/cpu/t")

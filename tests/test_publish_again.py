@@ -79,6 +79,8 @@ def test_withdrawing_changes_nothing_but_a_note(ada: Author) -> None:
         assert lines == ["<!-- git-autoresearch withdrawn -->",
                          "> **Withdrawn** by whoever posted it. The commits and the numbers below are as they were."]  # fmt: skip
         assert [line for line in old.splitlines() if line] == [line for line in new.splitlines() if line and line not in lines]
+    remembered = json.loads((ada.world.folder() / "published.json").read_text())
+    assert (remembered["head"], remembered["withdrawn"]) == (ada.pull.head_ref_oid, True)  # nothing was made that is not there
 
 
 def test_who_leaves_out_the_discards_once_leaves_them_out(ada: Author) -> None:

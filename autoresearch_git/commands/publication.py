@@ -19,7 +19,7 @@ from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import paper as papers
 from autoresearch_git.publishing.charts.progress import Chart
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place, remembered
+from autoresearch_git.publishing.place import Place, branch_named, notebook_beside, remembered
 from autoresearch_git.publishing.secrets import find_secret
 from autoresearch_git.repository import Repository
 
@@ -104,14 +104,10 @@ def templates(repository: Repository, settings: Settings) -> Path | None:
 def as_wished(repository: Repository, book: Notebook, place: Place, tag: str, discards: bool | None) -> Place:
     """The place under another tag, and with or without the notebook, where the user says so. Raises AutoresearchError for a tag
     that cannot be."""
-    session = book.session
-    if tag:
-        place = dataclasses.replace(place, branch=f"{session.branch_prefix}/{session.platform}/{tag}")
-        if not repository.valid_ref(f"refs/heads/{place.branch}"):
-            raise AutoresearchError(f"{tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {session.tag}-2")
+    branch = branch_named(repository, book.session, tag) if tag else place.branch
     wanted = place.discards if discards is None else discards
-    name = place.branch.removeprefix(f"{session.branch_prefix}/")
-    return dataclasses.replace(place, notebook=f"{notebook.NAMESPACE}{name}" if wanted else "", discards=wanted)
+    ref = notebook_beside(book.session, branch) if wanted else ""
+    return dataclasses.replace(place, branch=branch, notebook=ref, discards=wanted)
 
 
 def known_place(repository: Repository, settings: Settings, book: Notebook, hub: Hub | None = None, head: str = "") -> Place:

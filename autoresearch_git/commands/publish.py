@@ -71,7 +71,7 @@ def command(
         return
     if unpublish:
         book = notebook.read(repository, notebook.NAMESPACE + name)
-        published = _unpublish(_draft(repository, settings, book, notes), asked)
+        published = _unpublish(_draft(repository, settings, book, notes, lands=False), asked)
     else:
         with result.held(repository, name, mine) as book:  # nobody goes on with it between the preview and the push
             published = _publish(_draft(repository, settings, book, notes), asked)
@@ -90,10 +90,12 @@ class Asked:
     yes: bool
 
 
-def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Path | None) -> Draft:
+def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Path | None, lands: bool = True) -> Draft:
+    """`lands`: the branch is to end in a commit of the results, which is made here if it is not there."""
     paper = publication.gather(repository, book, notes)
-    picture = {} if result.is_published(repository, book) else publication.picture(book, paper)
-    head = result.result_commit(repository, book, picture) if picture else book.result
+    head = book.branch_tip
+    if lands and not result.is_published(repository, book):
+        head = result.result_commit(repository, book, publication.picture(book, paper))
     return Draft(repository, settings, book, paper, head, publication.templates(repository, settings))
 
 

@@ -119,6 +119,8 @@ def read_session(message: str) -> Session:
             raise ValueError(f"{name} of the session cannot be {value!r}"[:200])
     if fields["metric"].direction not in ("min", "max"):
         raise ValueError("the metric of the session has no direction")
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", fields["base"]):  # git is asked for it, and must not take it for an option
+        raise ValueError("the base of the session is no commit")
     return Session(**fields)
 
 

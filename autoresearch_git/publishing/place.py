@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Session
+from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import folder_of
 from autoresearch_git.repository import Repository
 
@@ -32,6 +35,19 @@ class Place:
     ordinary: bool = False
     withdrawn: bool = False
     discards: bool = True
+
+
+def branch_named(repository: Repository, session: Session, tag: str) -> str:
+    """The branch that a session is published as under a tag. Raises AutoresearchError for a tag that cannot be."""
+    branch = f"{session.branch_prefix}/{session.platform}/{tag}"
+    if not repository.valid_ref(f"refs/heads/{branch}"):
+        raise AutoresearchError(f"{tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {session.tag}-2")
+    return branch
+
+
+def notebook_beside(session: Session, branch: str) -> str:
+    """The ref that the notebook is published as, by the branch's name."""
+    return f"{notebook.NAMESPACE}{branch.removeprefix(f'{session.branch_prefix}/')}"
 
 
 def _memory(repository: Repository, session: str) -> Path:

@@ -11,12 +11,11 @@ from autoresearch_git.community import record
 from autoresearch_git.community.github import Category, Discussion, PullRequest, Target, Writer
 from autoresearch_git.community.hubs import Hub, fork_of, spelled
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing.hosted import GIT_SECONDS
 from autoresearch_git.publishing.pages import mark
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place
+from autoresearch_git.publishing.place import Place, branch_named, notebook_beside
 from autoresearch_git.repository import Remote, Repository
 
 CATEGORIES = ("show-and-tell", "general")  # where papers are posted, in order of preference
@@ -105,11 +104,8 @@ def _branch(repository: Repository, paper: Paper, wishes: Wishes, discussion: Di
     folder = f"{session.branch_prefix}/{session.platform}/"
     posted = _told_branch(discussion)
     known = posted or (wishes.before.branch if wishes.before else "")
-    branch = f"{folder}{wishes.tag}" if wishes.tag else known if known.startswith(folder) else f"{folder}{session.tag}"
-    if not repository.valid_ref(f"refs/heads/{branch}"):
-        raise AutoresearchError(
-            f"{wishes.tag!r} cannot be part of a branch's name", f"git autoresearch publish --as {session.tag}-2"
-        )
+    tag = wishes.tag or (known.removeprefix(folder) if known.startswith(folder) else session.tag)
+    branch = branch_named(repository, session, tag)
     if discussion and posted and posted != branch:
         raise AutoresearchError(f"session {session.name} is published as {posted} already: {discussion.url}",
                                 "leave out --as, and it is brought up to date there")  # fmt: skip
@@ -140,7 +136,7 @@ def _owners(target: Target, wishes: Wishes) -> list[str]:
     """Whose branches may have a pull request of the session: an earlier one may have come from a fork, or from the repository
     itself, where rights or wishes were others."""
     before = wishes.before.repository if wishes.before and wishes.before.target.lower() == target.name.lower() else ""
-    places = (target.name, target.fork or target.viewer, target.viewer, before)
+    places = (target.name, target.viewer, before)
     owners = {place.partition("/")[0].lower(): place.partition("/")[0] for place in places if place}
     return list(owners.values())
 
@@ -200,9 +196,8 @@ def _place(hub: Hub, home: Hub | None, target: Target, paper: Paper, wishes: Wis
     where = home or fork_of(hub, f"{target.viewer}/{target.name.partition('/')[2]}")
     before = wishes.before.discards if wishes.before else True
     discards = before if wishes.discards is None else wishes.discards
-    name = branch.removeprefix(f"{session.branch_prefix}/")
-    return Place(target.name, where.owner_name, where.web, branch, f"{notebook.NAMESPACE}{name}" if discards else "",
-                 discards=discards)  # fmt: skip
+    book = notebook_beside(session, branch) if discards else ""
+    return Place(target.name, where.owner_name, where.web, branch, book, discards=discards)
 
 
 def names(place: Place) -> list[str]:

@@ -97,7 +97,8 @@ class Publisher:
         if discussion and not discussion.closed:
             self._edit_discussion(discussion, discussion.title, self._with_note(discussion.body))
             self._on_discussion(lambda: self.writer.close_discussion(discussion.id), lambda d: d.closed, "closed")
-        self.place = dataclasses.replace(self.place, withdrawn=True)
+        there = self.plan.refs.get(self.plan.branch, "")
+        self.place = dataclasses.replace(self.place, withdrawn=True, head=there)
         return Published(self.place, tuple(self.done), tuple(self.notes))
 
     def _with_note(self, body: str) -> str:
