@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoresearch_git import constants, tokens
-from autoresearch_git.community.comparable import Here
+from autoresearch_git.community.comparable import Comparability, Here, compare
+from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.hubs import Hub, hubs, token_for, with_parent
 from autoresearch_git.community.inspiration import Inspiration, inspire
 from autoresearch_git.community.library import Library, open_library
+from autoresearch_git.community.record import Replication
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Metric, Session
@@ -38,6 +40,20 @@ class Told:
     points: int = 0
     read: int = 0  # hubs that answered
     unread: int = 0
+
+
+@dataclass
+class Standpoint:
+    """From where the community's findings are looked at: a repository, its library, and what numbers mean here."""
+
+    repository: Repository
+    library: Library
+    here: Here
+    editable: tuple[str, ...]
+    replications: dict[str, list[Replication]]
+
+    def verdict(self, finding: Finding) -> Comparability:
+        return compare(finding, self.here, self.replications.get(finding.report.key, ()))
 
 
 def library_path(repository: Repository) -> Path:

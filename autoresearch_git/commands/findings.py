@@ -12,10 +12,10 @@ import click
 
 from autoresearch_git.commands import community, findings_leaderboard
 from autoresearch_git.commands import findings_console as shown
-from autoresearch_git.community.comparable import Comparability, Here, compare
+from autoresearch_git.commands.community import Standpoint
+from autoresearch_git.community.comparable import Here
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.library import Hit, Library, forget, open_library
-from autoresearch_git.community.record import Replication
 from autoresearch_git.community.tried import SAME_CHANGE, SAME_DIFF, of_description, of_diff, tried
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -25,20 +25,6 @@ from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
 
 GIT_SECONDS = 3600.0  # that a fetch may take
-
-
-@dataclasses.dataclass
-class Place:
-    """Where the question is asked: a repository, its library, and what numbers mean here."""
-
-    repository: Repository
-    library: Library
-    here: Here
-    editable: tuple[str, ...]
-    replications: dict[str, list[Replication]]
-
-    def verdict(self, finding: Finding) -> Comparability:
-        return compare(finding, self.here, self.replications.get(finding.report.key, ()))
 
 
 _EXAMPLES = """Examples:
@@ -83,7 +69,7 @@ def command(
         named = _metric(library, metric)
         if named != here.metric:  # our evaluator is known to measure our metric only
             here = dataclasses.replace(here, metric=named, files={}, data="")
-    context.obj = Place(repository, library, here, settings.editable, library.replications())
+    context.obj = Standpoint(repository, library, here, settings.editable, library.replications())
     if context.invoked_subcommand is None:
         _list(context.obj, platform, everything, limit, as_json)
 
@@ -131,7 +117,7 @@ def _metric(library: Library, name: str) -> Metric:
     return Metric(name, way(name) or found[0].metric.direction)
 
 
-def _need_library(place: Place) -> None:
+def _need_library(place: Standpoint) -> None:
     if not place.library.count_reports():
         raise AutoresearchError("nothing was read yet", "git autoresearch findings --sync")
 
@@ -139,7 +125,7 @@ def _need_library(place: Place) -> None:
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
-def _list(place: Place, platform: str | None, everything: bool, limit: int, as_json: bool) -> None:
+def _list(place: Standpoint, platform: str | None, everything: bool, limit: int, as_json: bool) -> None:
     here, library = place.here, place.library
     if everything and not platform:
         findings = library.findings()
@@ -189,7 +175,7 @@ def _where(counts: Mapping[str, int]) -> str:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, with every claim.")
 @click.pass_obj
-def show(place: Place, name: str, as_json: bool) -> None:
+def show(place: Standpoint, name: str, as_json: bool) -> None:
     """Tell one finding in full: its claims, commits and files, and why it may be compared or not.
 
     NAME is a number (44), owner/name#44, or the name of a branch or notebook.
@@ -213,7 +199,7 @@ def show(place: Place, name: str, as_json: bool) -> None:
         shown.in_full(finding, place.verdict(finding), place.replications.get(finding.report.key, ()))
 
 
-def _everything(place: Place, finding: Finding) -> dict[str, Any]:
+def _everything(place: Standpoint, finding: Finding) -> dict[str, Any]:
     return {
         **shown.finding_fields(finding, place.verdict(finding)),
         "claims": [shown.claim_fields(claim) for claim in finding.claims],
@@ -229,7 +215,7 @@ def _everything(place: Place, finding: Finding) -> dict[str, Any]:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def search(place: Place, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+def search(place: Standpoint, words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Ideas that speak of WORDS, the closest first, each with what happened to it."""
     _need_words(words)
     _need_library(place)
@@ -244,7 +230,7 @@ def search(place: Place, words: tuple[str, ...], limit: int, as_json: bool) -> N
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N", help="How many to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def tried_command(place: Place, description: tuple[str, ...], limit: int, as_json: bool) -> None:
+def tried_command(place: Standpoint, description: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Has anyone done this, on what, and with what result?
 
     DESCRIPTION is a sentence such as "embedding LR 0.6 → 0.8"; without one, your uncommitted changes of the editable files are
@@ -277,7 +263,7 @@ def _need_words(words: tuple[str, ...]) -> None:
         raise click.UsageError("say what to look for")
 
 
-def _tell(place: Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
+def _tell(place: Standpoint, found: Sequence[tuple[str, Hit]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_idea_fields(place, how, hit) for how, hit in found]))
         return
@@ -286,7 +272,7 @@ def _tell(place: Place, found: Sequence[tuple[str, Hit]], as_json: bool) -> None
         click.echo(shown.idea(hit.claim, hit.finding, place.verdict(hit.finding), how, one_hub))
 
 
-def _idea_fields(place: Place, how: str, hit: Hit) -> dict[str, Any]:
+def _idea_fields(place: Standpoint, how: str, hit: Hit) -> dict[str, Any]:
     verdict = place.verdict(hit.finding)
     return {
         **({"how": how} if how else {}),

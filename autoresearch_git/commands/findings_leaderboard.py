@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from autoresearch_git.commands import console
+from autoresearch_git.commands.community import Standpoint
 from autoresearch_git.community.leaderboard import leaderboard
 from autoresearch_git.errors import AutoresearchError
-
-if TYPE_CHECKING:
-    from autoresearch_git.commands.findings import Place
 
 
 @click.command("leaderboard", epilog="Example:  git autoresearch findings --sync leaderboard LEADERBOARD.md")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
-def command(place: Place, file: Path | None) -> None:
+def command(place: Standpoint, file: Path | None) -> None:
     """Rank everybody's results among those that were measured alike, as Markdown.
 
     Into FILE, between the lines `<!-- leaderboard:begin -->` and `<!-- leaderboard:end -->`, leaving its other lines alone; or to
