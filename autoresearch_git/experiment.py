@@ -39,10 +39,21 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Author:
+    """Whose work a commit is, and when it was made."""
+
+    name: str
+    email: str
+    seconds_since_epoch: int
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What a researcher wants to try: the new text of each editable file it changes, by path in the repository.
 
-    `inspired_by` names the finding that it comes from, and its commit, where it does.
+    `inspired_by` names the finding that it comes from, and its commit, where it does. Of a commit that is taken over from
+    elsewhere `adopted_from` names the place and the commit, `author` whose it is, and `claimed` what it is said to have
+    changed the metric by.
     """
 
     description: str
@@ -50,6 +61,9 @@ class Proposal:
     rationale: str = ""
     researcher: str = ""
     inspired_by: str = ""
+    adopted_from: str = ""
+    author: Author | None = None
+    claimed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,8 @@ class Experiment:
     rationale: str = ""
     researcher: str = ""
     inspired_by: str = ""
+    adopted_from: str = ""
+    claimed: float | None = None
     harness: str = ""
     platform: Mapping[str, Figure] = field(default_factory=dict)
     parent: str = ""

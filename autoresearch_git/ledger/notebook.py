@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Session
+from autoresearch_git.experiment import Author, Experiment, Session
 from autoresearch_git.ledger import trailers
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
@@ -72,10 +72,13 @@ def opening(repository: Repository, session: Session) -> RefChange:
     return RefChange(session.notebook, record, None)
 
 
-def append(repository: Repository, book: Notebook, experiment: Experiment, tree: str) -> tuple[Experiment, list[RefChange]]:
-    """Make the experiment's commit and its record; nothing is recorded before the returned changes are made, together."""
+def append(
+    repository: Repository, book: Notebook, experiment: Experiment, tree: str, author: Author | None = None
+) -> tuple[Experiment, list[RefChange]]:
+    """Make the experiment's commit, by its `author` where that is not the user, and its record; nothing is recorded before the
+    returned changes are made, together."""
     session = book.session
-    commit = repository.commit_tree(tree, [book.head], trailers.experiment_message(session, experiment))
+    commit = repository.commit_tree(tree, [book.head], trailers.experiment_message(session, experiment), author=author)
     record = repository.commit_tree(tree, [book.tip, commit], trailers.record_message(session, experiment))
     changes = [RefChange(session.notebook, record, book.tip)]
     if experiment.status.advances:

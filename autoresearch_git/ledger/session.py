@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Measurement, Proposal, Session
+from autoresearch_git.experiment import Author, Experiment, Measurement, Proposal, Session
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
@@ -220,7 +220,7 @@ class LiveSession:
         head = self.book.head
         tree = self.repository.tree_with(head, proposal.files)
         with uninterrupted():
-            recorded, changes = notebook.append(self.repository, self.book, experiment, tree)
+            recorded, changes = notebook.append(self.repository, self.book, experiment, tree, proposal.author)
             self.repository.update_refs(changes, f"{experiment.number:04d} {experiment.status}")
             self.book = self.book.with_experiment(recorded)
             self.drop_inflight()
@@ -245,7 +245,9 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     measurements = tuple(Measurement(**m) for m in fields["measurements"])
-    inflight = Inflight(fields["number"], Proposal(**fields["proposal"]), measurements)
+    proposal = fields["proposal"]
+    author = Author(**proposal["author"]) if proposal.get("author") else None
+    inflight = Inflight(fields["number"], Proposal(**{**proposal, "author": author}), measurements)
     return inflight if inflight.number == number else None
 
 

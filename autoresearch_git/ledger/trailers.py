@@ -17,7 +17,8 @@ from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric,
 from autoresearch_git.plaintext import defuse, one_line
 
 PREFIX = "Autoresearch-"
-_TRAILER = re.compile(r"^(Autoresearch-[A-Za-z]+|Adopted-from): (.*)$")
+ADOPTED = "Adopted-from"
+_TRAILER = re.compile(rf"^(Autoresearch-[A-Za-z]+|{ADOPTED}): (.*)$")
 _OWN_KEYS = {"seed", "channel", "crash"}
 
 
@@ -45,8 +46,10 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Platform", _json(dict(experiment.platform))),
         ("Researcher", one_line(experiment.researcher)),
         ("Inspiration", one_line(experiment.inspired_by)),
+        ("Claimed", "" if experiment.claimed is None else repr(experiment.claimed)),
     ]
-    return [f"{PREFIX}{key}: {value}" for key, value in rows if value]
+    adopted = [f"{ADOPTED}: {one_line(experiment.adopted_from)}"] if experiment.adopted_from else []
+    return [*(f"{PREFIX}{key}: {value}" for key, value in rows if value), *adopted]
 
 
 def _indented(text: str) -> str:
@@ -97,7 +100,8 @@ def read_inspiration(message: str) -> tuple[str, ...]:
 
 
 def parse(message: str) -> dict[str, list[str]]:
-    """The trailers of a message: the `Autoresearch-` lines (without the prefix) of its last paragraph, in order."""
+    """The trailers of a message: the `Autoresearch-` lines (without the prefix) of its last paragraph, and those that say
+    what was adopted, in order."""
     found: dict[str, list[str]] = {}
     for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
         match = _TRAILER.match(line)
@@ -172,6 +176,8 @@ def read_experiment(message: str) -> Experiment:
         reason=_told(found, "Reason"),
         researcher=_told(found, "Researcher"),
         inspired_by=_told(found, "Inspiration"),
+        adopted_from=_told(found, ADOPTED),
+        claimed=float(found["Claimed"][0]) if "Claimed" in found else None,
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )

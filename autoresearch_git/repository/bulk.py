@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from autoresearch_git.experiment import Author
 from autoresearch_git.repository.differences import (
     EMPTY_TREE,
     PATCH_LIMIT,
@@ -133,6 +134,20 @@ class BulkReading(Reading):
             for chunk in Scanner(stream, MESSAGE_LIMIT).parts(b"\0"):
                 if message := _commit(chunk.decode("utf-8", "replace")):
                     yield message
+
+    def authors(self, commits: Iterable[str]) -> dict[str, Author]:
+        """Commit → its author, of those that are here. Names and addresses are as git has them."""
+        stdin = [f"{sha}\n".encode() for sha in self._commits(commits)]
+        if not stdin:
+            return {}
+        found: dict[str, Author] = {}
+        arguments = ["log", "-z", "--no-walk=unsorted", "--format=%H %at%n%an%n%ae", "--stdin"]
+        with self._calls.stream(*arguments, stdin=stdin, seconds=READ_SECONDS) as stream:
+            for chunk in Scanner(stream, MESSAGE_LIMIT).parts(b"\0"):
+                head, name, email = chunk.decode("utf-8", "replace").split("\n", 2)
+                sha, time = head.split()
+                found[sha] = Author(name, email, int(time))
+        return found
 
     def ranks(self, tip: str) -> dict[str, int]:
         """Commit → its place in `git rev-list --topo-order <tip>`: 0 is the tip, and no parent stands before its child."""

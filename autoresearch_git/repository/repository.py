@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Author
 from autoresearch_git.repository import pushing
 from autoresearch_git.repository.calls import NO_PROMPTS, Calls, discover, forget_repository_variables
 from autoresearch_git.repository.differences import PATCH_LIMIT, patches_of
@@ -19,6 +20,7 @@ from autoresearch_git.repository.remotes import Remote
 from autoresearch_git.repository.worktree import Worktree
 
 CREDENTIAL_SECONDS = 10.0
+CONFLICTS_LIMIT = 128  # exit codes of git merge-file below it count conflicts
 
 _FALLBACK_IDENTITY = ("git-autoresearch", "git-autoresearch@localhost")
 
@@ -137,15 +139,34 @@ class Repository(Reading):
             self._calls.run("update_index", "-z", "--add", "--index-info", stdin="".join(r + "\0" for r in rows).encode(), env=env)
             return self._calls.run("write_tree", env=env)
 
-    def commit_tree(self, tree: str, parents: Sequence[str], message: str, seconds_since_epoch: int | None = None) -> str:
+    def commit_tree(
+        self, tree: str, parents: Sequence[str], message: str, seconds_since_epoch: int | None = None, author: Author | None = None
+    ) -> str:
         """A commit object that no ref points at yet; hooks and signing do not take part.
 
-        With a time, which is taken in UTC for both its dates, the same arguments make the same commit again.
+        With a time, which is taken in UTC for both its dates, the same arguments make the same commit again. An `author` other
+        than the user is named with the time of the original; the user is the committer.
         """
         flags = [word for parent in parents for word in ("-p", parent)]
         date = f"@{seconds_since_epoch} +0000"
         env = {} if seconds_since_epoch is None else {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        if author:
+            made = f"@{author.seconds_since_epoch} +0000"
+            env |= {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.email, "GIT_AUTHOR_DATE": made}
         return self._calls.run("commit_tree", tree, *flags, stdin=message.encode(), env=env)
+
+    def merged_text(self, ours: str, base: str, theirs: str) -> str | None:
+        """`ours` with what leads from `base` to `theirs` (`git merge-file`); None where the two changes meet."""
+        with tempfile.TemporaryDirectory(prefix="autoresearch-merge-") as folder:
+            files = [Path(folder, name) for name in ("ours", "base", "theirs")]
+            for file, text in zip(files, (ours, base, theirs), strict=True):
+                file.write_bytes(text.encode())
+            try:
+                return self._calls.run("merge_file", "-p", "--quiet", *map(str, files), raw=True)
+            except GitFailed as error:
+                if 0 < error.status < CONFLICTS_LIMIT:
+                    return None
+                raise
 
     def update_refs(self, changes: Sequence[RefChange], reason: str) -> None:
         """Move all the refs, or none. Raises AutoresearchError where one is not where `old` says."""

@@ -74,10 +74,11 @@ class RemoteRefs:
 
 
 class Store(BulkReading):
-    """Strangers' objects. Make one with `open_store`."""
+    """Strangers' objects. Make one with `open_store`. `beside` are further objects that it reads, and never writes."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(Calls(path, None, environment={**_SEALED, "GIT_ALLOC_LIMIT": ALLOC_LIMIT}))
+    def __init__(self, path: Path, beside: Path | None = None) -> None:
+        also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(beside)} if beside else {}
+        super().__init__(Calls(path, None, environment={**_SEALED, **also, "GIT_ALLOC_LIMIT": ALLOC_LIMIT}))
         self.path = path
         self._network = Calls(path, None, NETWORK, {"GIT_ALLOC_LIMIT": ALLOC_LIMIT, "GIT_NO_REPLACE_OBJECTS": "1"})
 
@@ -256,8 +257,11 @@ def _write_config(path: Path) -> None:
             replace_file(file, text)
 
 
-def open_store(path: Path) -> Store:
-    """The store at `path`, which is made where it is missing. Raises AutoresearchError where something else lies there."""
+def open_store(path: Path, beside: Path | None = None) -> Store:
+    """The store at `path`, which is made where it is missing; it also reads the objects in the folder `beside`.
+
+    Raises AutoresearchError where something else lies there.
+    """
     forget_repository_variables()
     path = path.absolute()
     with _written(path):
@@ -269,7 +273,13 @@ def open_store(path: Path) -> Store:
         if not all((path / name).is_dir() for name in ("objects/pack", "objects/info", "refs/heads")):
             initialise(path, {"GIT_DEFAULT_HASH": "sha1", "GIT_DEFAULT_REF_FORMAT": "files", **_SEALED})
             _write_config(path)
-    return Store(path)
+    return Store(path, beside)
+
+
+def _quoted(path: Path) -> str:
+    """As git takes a path in a list of paths: it may hold the colon that separates them."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 @contextlib.contextmanager
