@@ -8,13 +8,11 @@ once, into a private bare store that nothing is ever checked out of.
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autoresearch_git import constants
-from autoresearch_git.community import findings, record
-from autoresearch_git.community.branches import Branch, read_branches
+from autoresearch_git.community import findings
+from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.findings import Evidence, Finding
 from autoresearch_git.community.github import LARGEST_PAGE, Cursor, LimitReachedError, Page, Reader
 from autoresearch_git.community.hubs import Hub
@@ -22,15 +20,11 @@ from autoresearch_git.community.library import Library
 from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
-from autoresearch_git.ledger import notebook, results_tsv
-from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.ledger.tables import Results
+from autoresearch_git.ledger import notebook
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Remote, Store
 
 FIRST_LOOK = 30  # reports asked for where mostly nothing is new
-LARGEST_TABLE = 1 << 20  # bytes of a results file
-LARGEST_NOTE = 1 << 16  # of a text beside it
 CHUNK = 250  # reports parsed in one transaction
 
 
@@ -61,6 +55,9 @@ class Syncer:
     editable: Sequence[str]
     mine: Mapping[str, str] = field(default_factory=dict)
     git_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        self._evidence = EvidenceReader(self.store, self.wanted, self.editable, self.tell)
 
     def sync(self, hub: Hub, reader: Reader | None, secret: str = "") -> Outcome:
         """Read everything that is new. What fails is told in the outcome; only ^C and bugs are raised."""
@@ -191,7 +188,7 @@ class Syncer:
     def _evidence_of_each(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
         """What git says of the reports; where one of them cannot be read so, the others still are."""
         try:
-            return self._evidence(hub, reports, default)
+            return self._evidence.read(_below(hub), reports, default)
         except AutoresearchError as error:
             if len(reports) == 1:
                 self.tell(f"{reports[0].key}: {error.message}")
@@ -215,87 +212,6 @@ class Syncer:
         except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
             self.tell(f"{evidence.report.key} could not be read: {one_line(repr(error), 120)}")
             return []
-
-    def _evidence(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
-        refs = self.store.refs_below(_below(hub))
-        books = {r.key: book for r in reports if (book := self._notebook(hub, r, refs))}
-        heads = {r.key: books[r.key].head if r.kind == "notebook" and r.key in books else r.head for r in reports}
-        there = self.store.blobs(sha for sha in heads.values() if sha)
-        heads = {key: sha for key, sha in heads.items() if sha in there and there[sha].kind == "commit"}
-        branches = read_branches(self.store, heads.values(), default, self.editable)
-        files = self._texts(branches.values(), ".tsv", LARGEST_TABLE)
-        tables = {head: self._results(texts) for head, texts in files.items()}
-        notes = self._texts(branches.values(), ".md", LARGEST_NOTE)
-        budgets = self._budgets(branches.values())
-        missing = self._missing(tables)
-        found = []
-        for report in reports:
-            branch = branches.get(heads.get(report.key, ""))
-            results = tables.get(branch.head, {}) if branch else {}
-            budget = budgets.get(branch.files.get("prepare.py", "")) if branch else None
-            prose = notes.get(branch.head, {}) if branch else {}
-            found.append(Evidence(report, branch, results, books.get(report.key), prose, budget, missing))
-        return found
-
-    def _notebook(self, hub: Hub, report: Report, refs: Mapping[str, str]) -> Notebook | None:
-        """The notebook that a report is, or that its record names: then only if the report is about the session's own commits."""
-        name = report.name if report.kind == "notebook" else _session_of(report)
-        ref = f"{_below(hub)}autoresearch/{name}"
-        if ref not in refs:
-            return None
-        try:
-            book = notebook.read(self.store, ref)
-        except AutoresearchError as error:
-            self.tell(f"{report.key}: {error.message}")
-            return None
-        branch = f"{_below(hub)}heads/{book.session.branch.removeprefix('refs/heads/')}"
-        own = report.kind == "notebook" or report.head in (refs.get(branch), *book.tips)
-        return book if own else None
-
-    def _texts(self, branches: Iterable[Branch], suffix: str, largest: int) -> dict[str, dict[str, str]]:
-        """head → path → text of the files of a kind that each branch has brought or changed."""
-        wanted = [
-            (branch.head, path, change.blob)
-            for branch in branches
-            for path, change in branch.changed.items()
-            if path.endswith(suffix) and change.mode.startswith("100")
-        ]
-        texts = {sha: raw.decode(errors="replace") for sha, raw in self.store.read_blobs((b for _, _, b in wanted), largest)}
-        found: dict[str, dict[str, str]] = {}
-        for head, path, blob in wanted:
-            if blob in texts:
-                found.setdefault(head, {})[one_line(path)] = texts[blob]
-        return found
-
-    def _budgets(self, branches: Iterable[Branch]) -> dict[str, float]:
-        """blob of prepare.py → the TIME_BUDGET in it, in seconds."""
-        blobs = {blob for branch in branches if (blob := branch.files.get("prepare.py"))}
-        found = {}
-        for sha, raw in self.store.read_blobs(blobs, 256 * 1024):
-            try:
-                value = constants.read(raw.decode(errors="replace"), {}).names.get("TIME_BUDGET")
-            except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-                continue
-            if isinstance(value, (int, float)):
-                found[sha] = float(value)
-        return found
-
-    def _results(self, texts: Mapping[str, str]) -> dict[str, Sequence[Results]]:
-        return {path: results_tsv.read(text, self.wanted.name) for path, text in texts.items()}
-
-    def _missing(self, tables: Mapping[str, Mapping[str, Sequence[Results]]]) -> frozenset[str]:
-        """The shas in the tables that the hub has no object of."""
-        everything = (results for by_path in tables.values() for found in by_path.values() for results in found)
-        named = {row.sha for results in everything for row in results.rows if row.sha}
-        return frozenset(named - set(self.store.blobs(named)))
-
-
-def _session_of(report: Report) -> str:
-    try:
-        told = record.read(report.body)
-    except record.BrokenRecordError:
-        return ""
-    return told.session if told and re.fullmatch(r"[\w.+-]+(/[\w.+-]+)+", told.session) else ""
 
 
 def _stopped_at(page: Page, before: Cursor, known: str) -> Cursor:
