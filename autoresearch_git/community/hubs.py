@@ -92,22 +92,22 @@ def with_parent(hub: Hub, owner_name: str) -> Hub:
 
     Raises AutoresearchError where `owner_name`, which a server gave us, is none.
     """
-    return _beside(hub, owner_name, f"parent of {hub.name}")
+    return beside(hub, owner_name, f"parent of {hub.name}")
 
 
 def fork_of(hub: Hub, owner_name: str) -> Hub:
     """The user's fork of `hub`, pushed to the same way."""
-    return _beside(hub, owner_name, f"your fork of {hub.name}")
+    return beside(hub, owner_name, f"your fork of {hub.name}")
 
 
 def spelled(hub: Hub, owner_name: str) -> Hub:
     """The hub as its host names it: it may have been renamed, or written in other letters."""
-    return hub if hub.owner_name == owner_name else _beside(hub, owner_name, hub.source)
+    return hub if hub.owner_name == owner_name else beside(hub, owner_name, hub.source)
 
 
-def _beside(hub: Hub, owner_name: str, source: str) -> Hub:
+def beside(hub: Hub, owner_name: str, source: str = "fork") -> Hub:
     """Another repository on the same host, whose address differs in its name alone. Raises AutoresearchError where `owner_name`,
-    which a server gave us, is none."""
+    which a server or a stranger's text gave us, is none."""
     before, found, _ = hub.url.rpartition(hub.owner_name)
     if not found or not hub.owner_name or not re.fullmatch(_OWNER_NAME, owner_name):
         role = source.removeprefix("your ")
@@ -141,6 +141,14 @@ def publication_hub(repository: Repository, settings: Settings, to: str | None) 
         what = f"{hub.name} is no GitHub repository" if hub else "there is no origin on GitHub"
         raise AutoresearchError(f"{what}, so no pull request can be opened", "git autoresearch publish --to OWNER/NAME")
     return hub
+
+
+def hub_at(repository: Repository, settings: Settings, address: str) -> Hub:
+    """The hub at an address that the user typed, or that stands in a remote. The address alone makes no host one that a token goes
+    to. Raises AutoresearchError where it is none to read from."""
+    hosts = _hosts(settings, repository.remote_urls())
+    hub = None if re.fullmatch(_OWNER_NAME, address) else _from_remote("remote", address, repository.root, hosts)
+    return hub or _from_setting(address, Setting(settings.origin["hub"].key, address, "as named", tracked=True), repository.root, hosts)
 
 
 def token_for(repository: Repository, hub: Hub) -> tokens.Token | None:

@@ -44,6 +44,11 @@ class Harness:
         return "sha256:" + hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
+def is_prose(path: str) -> bool:
+    """Whether a file is for people: no run reads it."""
+    return bool(_PROSE.search(path))
+
+
 def read_harness(repository: Repository, session: Session) -> Harness:
     tree = {path: blob for path, (mode, blob) in repository.tree(session.base).items() if mode.startswith("100")}
     script = re.fullmatch(
@@ -54,7 +59,7 @@ def read_harness(repository: Repository, session: Session) -> Harness:
         read = _closure(repository, session.base, tree, [script[1], *session.editable], texts)
         read |= {path for path in tree if path in LOCK_FILES or path in re.split("[ =]", script[2])}
     else:
-        read = {path for path in tree if not _PROSE.search(path)}
+        read = {path for path in tree if not is_prose(path)}
     files = {path: tree[path] for path in read - set(session.editable)}
     known = (texts.get(path) or repository.read_file(session.base, path) or b"" for path in files if path.endswith(".py"))
     return Harness(session.run, session.prepare, session.budget, files, any(b"AUTORESEARCH_RESULT" in text for text in known))
@@ -80,7 +85,7 @@ def _closure(repository: Repository, commit: str, tree: Mapping[str, str], start
 def _names(text: str, path: str) -> bool:
     """Whether a program speaks of a file in a string: data it opens, a script it starts."""
     name = PurePosixPath(path).name
-    return not _PROSE.search(path) and bool(re.search(rf"['\"/]{re.escape(name)}['\"]", text))
+    return not is_prose(path) and bool(re.search(rf"['\"/]{re.escape(name)}['\"]", text))
 
 
 def _imports(path: str, text: str) -> set[str]:
