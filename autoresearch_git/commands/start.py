@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 import shlex
-import signal
 import sqlite3
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from autoresearch_git.commands import community, console
+from autoresearch_git.commands import community, console, running
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Figure, Metric, Session
-from autoresearch_git.lab import machine, process, trial
+from autoresearch_git.experiment import Figure, Session
+from autoresearch_git.lab import process
 from autoresearch_git.lab.harness import read_harness
-from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
+from autoresearch_git.ledger.session import LiveSession, check_session, choose_session
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
-from autoresearch_git.research.loop import Limits, Loop
-from autoresearch_git.research.researchers import Researcher, make
+from autoresearch_git.research.researchers import make
 
 SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
 SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
@@ -78,34 +73,19 @@ def command(
         _refuse_fixed({"run": run_, **options}, base)
         name = choose_session(repository, tag)
     else:
-        session = _new_session(repository, settings, tag, base)
+        session = running.new_session(repository, settings, tag, base)
         check_session(repository, session)
         if dry_run:
             _show_plan(repository, session, settings, reads)
             return
         name = session.name
-    stopping = _handle_signals()
-    live: LiveSession | None = None
-    try:
+    with running.foreground(name, settings, resume, f"git autoresearch start --resume --tag {name.partition('/')[2]}") as here:
         inspired = reads and _read_hubs(repository, settings)
-        live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
-        _research(live, researcher, settings, inspired, as_json, new=not resume, stopping=stopping)
-    except KeyboardInterrupt:
-        _say_how_to_go_on(live, name, settings, begun=resume)
-        raise SystemExit(130) from None  # click would put an empty line below the one that matters
-    finally:
-        if live:
-            live.close()
-
-
-def _say_how_to_go_on(live: LiveSession | None, name: str, settings: Settings, begun: bool) -> None:
-    if live is None and not begun:
-        _say("stopped before the session began; nothing was changed")
-        return
-    done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
-    left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
-    click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
-    click.echo(f"to go on:  git autoresearch start --resume --tag {name.partition('/')[2]}{left}", err=True)
+        live = here.live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
+        inspire = functools.partial(_inspire, live, settings) if inspired else None
+        running.research(here, researcher, settings, as_json, new=not resume, inspire=inspire)
+        if not as_json:
+            click.echo(f"next     git autoresearch log {name}   or   git autoresearch start --resume --tag {live.session.tag}")
 
 
 def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
@@ -115,36 +95,6 @@ def _refuse_fixed(options: dict[str, Any], base: str | None) -> None:
             f"a session's {given[0].replace('_', '-')} was fixed when it began",
             "leave it out, or begin a new session with another --tag",
         )
-
-
-def _new_session(repository: Repository, settings: Settings, tag: str | None, base: str | None) -> Session:
-    commit = repository.resolve(base or "HEAD")
-    if commit is None and base:
-        raise AutoresearchError(f"there is no commit {base!r}", "git log --oneline --all")
-    if commit is None:
-        raise AutoresearchError("this repository has no commits yet", "git add -A && git commit -m 'first commit'")
-    for name in ("run", "prepare"):
-        if process.holds_secret(settings.origin[name].text):
-            raise AutoresearchError(
-                f"{name} holds what looks like a token, and would be recorded", "let the program read it from a file"
-            )
-    platform = settings.platform or machine.hardware_class(machine.gpu_name())
-    return Session(
-        platform=platform,
-        tag=tag or free_tag(repository, platform, settings.branch_prefix),
-        base=commit,
-        metric=Metric(settings.metric, settings.direction),
-        run=settings.run,
-        editable=settings.editable,
-        budget=settings.budget,
-        timeout=settings.timeout,
-        seed=settings.seed,
-        baseline_runs=settings.baseline_runs,
-        judge=settings.judge,
-        prepare=settings.prepare,
-        branch_prefix=settings.branch_prefix,
-        machine=machine.facts(),
-    )
 
 
 def _show_plan(repository: Repository, session: Session, settings: Settings, reads: bool) -> None:
@@ -160,20 +110,16 @@ def _show_plan(repository: Repository, session: Session, settings: Settings, rea
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
 
 
-def _say(text: str) -> None:
-    click.echo(one_line(text, 400), err=True)
-
-
 def _read_hubs(repository: Repository, settings: Settings) -> bool:
     """Read what is new at the hubs, as far as a short while allows. Nothing of it can fail a session. False: nothing is there."""
     try:
         with community.read_library(repository) as library:
-            told = community.sync(repository, settings, library, _say, SYNC_PATIENCE, SYNC_SECONDS)
+            told = community.sync(repository, settings, library, running.say, SYNC_PATIENCE, SYNC_SECONDS)
             if told.reports:
-                _say(f"{told.reports} reports of others are new ({told.findings} findings)")
+                running.say(f"{told.reports} reports of others are new ({told.findings} findings)")
             return library.count_reports() > 0
     except (AutoresearchError, sqlite3.Error) as error:
-        _say(f"note: the community could not be read: {error}")
+        running.say(f"note: the community could not be read: {error}")
         return False
 
 
@@ -189,77 +135,3 @@ def _inspire(live: LiveSession, settings: Settings, reporter: console.ConsoleRep
         reporter.say(f"of {len(found.read)} findings of {live.session.metric.name}: {len(found.suggestions)} changes to try first, "
                      f"{len(found.dead_ends)} dead ends")  # fmt: skip
     return found
-
-
-def _research(
-    live: LiveSession, researcher: Researcher, settings: Settings, inspired: bool, as_json: bool, new: bool, stopping: list[int]
-) -> None:
-    session, facts = live.session, machine.facts()
-    _refuse_other_machine(session, facts)
-    process.end_survivors(str(live.folder))
-    lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
-    incumbent = live.book.incumbent
-    with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
-        _introduce(live, reporter, new)
-        limits = Limits(settings.experiments, settings.hours)
-        inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: NOTHING_READ
-        loop = Loop(live, lab, researcher, limits, reporter, facts, inspire, lambda: bool(stopping))
-        if session.prepare and not live.book.experiments:
-            _prepare(live, reporter)
-        ended = loop.run()
-    if as_json:
-        click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
-        return
-    for line in console.summary(session, live.book.experiments):
-        click.echo(line)
-    click.echo(f"ended    {ended}")
-    click.echo(f"next     git autoresearch log {session.name}   or   git autoresearch start --resume --tag {session.tag}")
-
-
-def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:
-    """Five minutes elsewhere are another number: a session stays on the hardware that it was begun on."""
-    for name in ("gpu", "cpu") if session.machine else ():
-        then, now = session.machine.get(name), facts.get(name)
-        if then != now:
-            raise AutoresearchError(f"session {session.name} was begun on {then or f'no {name}'}, this is {now or f'no {name}'}",
-                                    f"begin one here from its branch: git autoresearch start --from {session.branch}")  # fmt: skip
-        if then:
-            return
-
-
-def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) -> None:
-    session = live.session
-    branch = session.branch.removeprefix("refs/heads/")
-    reporter.say(f"session {session.name}: branch {branch} from {session.base[:7]}" if new else
-                 f"session {session.name} goes on at experiment {live.next_number:04d}")  # fmt: skip
-    changed = live.repository.uncommitted(session.editable) if new else []
-    if changed:
-        reporter.say(f"note: your uncommitted changes to {', '.join(changed)} are not part of it; it begins from the commit")
-    if not live.repository.has_identity:
-        reporter.say("note: no git identity is configured; commits are by git-autoresearch (git config --global user.name …)")
-
-
-def _prepare(live: LiveSession, reporter: console.ConsoleReporter) -> None:
-    log = live.logs / "prepare.log"
-    reporter.say(f"preparing  {live.session.prepare}")
-    ended = trial.prepare(live.session, live.worktree, log, str(live.folder), reporter.progress)
-    if ended.returncode != 0:
-        said = [line for line in trial.tail(log).splitlines() if line.strip()]
-        why = next((line for line in said if line.startswith("error:")), said[-1] if said else f"exit code {ended.returncode}")
-        raise AutoresearchError(f"the prepare command failed: {why.removeprefix('error:').strip()}",
-                                f"see {log}, then git autoresearch start --resume --tag {live.session.tag}")  # fmt: skip
-
-
-def _handle_signals() -> list[int]:
-    """Termination and hang-up end like ^C; USR1 asks to stop after the experiment under way, by filling the list."""
-    asked: list[int] = []
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    if os.isatty(sys.stderr.fileno()):  # under nohup the hang-up stays ignored
-        signal.signal(signal.SIGHUP, interrupt)
-    signal.signal(signal.SIGINT, interrupt)  # a background job inherits SIGINT ignored, yet `stop` must reach it
-    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
-    return asked

@@ -148,7 +148,8 @@ def hub_at(repository: Repository, settings: Settings, address: str) -> Hub:
     to. Raises AutoresearchError where it is none to read from."""
     hosts = _hosts(settings, repository.remote_urls())
     hub = None if re.fullmatch(_OWNER_NAME, address) else _from_remote("remote", address, repository.root, hosts)
-    return hub or _from_setting(address, Setting(settings.origin["hub"].key, address, "as named", tracked=True), repository.root, hosts)
+    as_named = Setting(settings.origin["hub"].key, address, "as named", tracked=True)
+    return hub or _from_setting(address, as_named, repository.root, hosts)
 
 
 def token_for(repository: Repository, hub: Hub) -> tokens.Token | None:

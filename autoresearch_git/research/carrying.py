@@ -6,6 +6,7 @@ by name: moving `MATRIX_LR` means the same wherever the line stands.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 
 from autoresearch_git import constants
@@ -42,12 +43,17 @@ def _one(path: str, before: str | None, after: str, ours: str | None, merge: Mer
 
 
 def _by_name(before: str, after: str, ours: str) -> str | None:
-    """Ours with the constants that the change moves, if it does nothing else and we have them all."""
+    """Ours with the constants that the change moves, if its code does nothing else and we have them all."""
     try:
         old, new, here = (constants.read(text, {}).constants for text in (before, after, ours))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     moved = {name: c.source for name, c in new.items() if name in old and old[name].source != c.source}
-    if not moved or not set(moved) <= set(here) or constants.replace(before, old, moved) != after:
+    if not moved or not set(moved) <= set(here) or _code(constants.replace(before, old, moved)) != _code(after):
         return None
     return constants.replace(ours, here, moved)
+
+
+def _code(text: str) -> str:
+    """The code without comments and formatting."""
+    return ast.dump(ast.parse(text))

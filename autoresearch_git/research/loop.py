@@ -82,7 +82,7 @@ class Loop:
             done += 1
             if experiment.status is not Status.CRASH:
                 failures = 0
-            elif not experiment.inspired_by:  # what crashes here and came from elsewhere is not the researcher's fault
+            elif not (experiment.inspired_by or experiment.adopted_from):  # what came from elsewhere is not the researcher's fault
                 failures += 1
             self._pause_after(failures, experiment.reason)
             if experiment.number % HOUSEKEEPING_EVERY == 0:
@@ -138,6 +138,8 @@ class Loop:
             rationale=inflight.proposal.rationale,
             researcher=inflight.proposal.researcher,
             inspired_by=inflight.proposal.inspired_by,
+            adopted_from=inflight.proposal.adopted_from,
+            claimed=inflight.proposal.claimed,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )

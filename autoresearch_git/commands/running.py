@@ -1,0 +1,176 @@
+"""A session in the foreground of a terminal: begun or taken up, researched, summed up; and how it ends when interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import click
+
+from autoresearch_git.commands import console
+from autoresearch_git.community.inspiration import Inspiration
+from autoresearch_git.config import Settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Figure, Metric, Session
+from autoresearch_git.lab import machine, process, trial
+from autoresearch_git.lab.harness import read_harness
+from autoresearch_git.ledger.session import LiveSession, free_tag
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import Repository
+from autoresearch_git.research.loop import Limits, Loop
+from autoresearch_git.research.researchers import Researcher
+
+Inspire = Callable[[console.ConsoleReporter, Mapping[str, Figure]], Inspiration]
+
+
+@dataclass
+class Foreground:
+    """What a command holds while a session runs. `live` is the session once it was begun or taken up; `stopping` fills when it is
+    to stop after the experiment under way."""
+
+    live: LiveSession | None = None
+    stopping: list[int] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def foreground(name: str, settings: Settings, begun: bool, again: str) -> Iterator[Foreground]:
+    """The session `name`, which was `begun` before or is new, until the block has ended. ^C says how to go on with the command
+    `again`, and exits with 130."""
+    here = Foreground(stopping=_handle_signals())
+    try:
+        yield here
+    except KeyboardInterrupt:
+        _say_how_to_go_on(here.live, settings, begun, again)
+        raise SystemExit(130) from None  # click would put an empty line below the one that matters
+    finally:
+        if here.live:
+            here.live.close()
+
+
+def say(text: str) -> None:
+    click.echo(one_line(text, 400), err=True)
+
+
+def _say_how_to_go_on(live: LiveSession | None, settings: Settings, begun: bool, again: str) -> None:
+    if live is None and not begun:
+        say("stopped before the session began; nothing was changed")
+        return
+    done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
+    left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
+    click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
+    click.echo(f"to go on:  {again}{left}", err=True)
+
+
+def new_session(repository: Repository, settings: Settings, tag: str | None, base: str | None) -> Session:
+    """A session as the settings have it, from the commit `base` or HEAD. Raises AutoresearchError where it cannot be."""
+    commit = repository.resolve(base or "HEAD")
+    if commit is None and base:
+        raise AutoresearchError(f"there is no commit {base!r}", "git log --oneline --all")
+    if commit is None:
+        raise AutoresearchError("this repository has no commits yet", "git add -A && git commit -m 'first commit'")
+    for name in ("run", "prepare"):
+        if process.holds_secret(settings.origin[name].text):
+            raise AutoresearchError(
+                f"{name} holds what looks like a token, and would be recorded", "let the program read it from a file"
+            )
+    platform = settings.platform or machine.hardware_class(machine.gpu_name())
+    return Session(
+        platform=platform,
+        tag=tag or free_tag(repository, platform, settings.branch_prefix),
+        base=commit,
+        metric=Metric(settings.metric, settings.direction),
+        run=settings.run,
+        editable=settings.editable,
+        budget=settings.budget,
+        timeout=settings.timeout,
+        seed=settings.seed,
+        baseline_runs=settings.baseline_runs,
+        judge=settings.judge,
+        prepare=settings.prepare,
+        branch_prefix=settings.branch_prefix,
+        machine=machine.facts(),
+    )
+
+
+def research(
+    here: Foreground, researcher: Researcher, settings: Settings, as_json: bool, new: bool, inspire: Inspire | None = None
+) -> str:
+    """Research with the session at hand until a limit, and print its summary; returns why it ended."""
+    live = here.live
+    assert live
+    session, facts = live.session, machine.facts()
+    _refuse_other_machine(session, facts)
+    process.end_survivors(str(live.folder))
+    lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
+    incumbent = live.book.incumbent
+    with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
+        _introduce(live, reporter, new)
+        loop = Loop(live, lab, researcher, Limits(settings.experiments, settings.hours), reporter, facts,
+                    stop=lambda: bool(here.stopping))  # fmt: skip
+        if inspire:
+            loop.inspire = functools.partial(inspire, reporter)
+        if session.prepare and not live.book.experiments:
+            _prepare(live, reporter)
+        ended = loop.run()
+    if as_json:
+        click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
+    else:
+        for line in console.summary(session, live.book.experiments):
+            click.echo(line)
+        click.echo(f"ended    {ended}")
+    return ended
+
+
+def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:
+    """Five minutes elsewhere are another number: a session stays on the hardware that it was begun on."""
+    for name in ("gpu", "cpu") if session.machine else ():
+        then, now = session.machine.get(name), facts.get(name)
+        if then != now:
+            raise AutoresearchError(f"session {session.name} was begun on {then or f'no {name}'}, this is {now or f'no {name}'}",
+                                    f"begin one here from its branch: git autoresearch start --from {session.branch}")  # fmt: skip
+        if then:
+            return
+
+
+def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) -> None:
+    session = live.session
+    branch = session.branch.removeprefix("refs/heads/")
+    reporter.say(f"session {session.name}: branch {branch} from {session.base[:7]}" if new else
+                 f"session {session.name} goes on at experiment {live.next_number:04d}")  # fmt: skip
+    changed = live.repository.uncommitted(session.editable) if new else []
+    if changed:
+        reporter.say(f"note: your uncommitted changes to {', '.join(changed)} are not part of it; it begins from the commit")
+    if not live.repository.has_identity:
+        reporter.say("note: no git identity is configured; commits are by git-autoresearch (git config --global user.name …)")
+
+
+def _prepare(live: LiveSession, reporter: console.ConsoleReporter) -> None:
+    log = live.logs / "prepare.log"
+    reporter.say(f"preparing  {live.session.prepare}")
+    ended = trial.prepare(live.session, live.worktree, log, str(live.folder), reporter.progress)
+    if ended.returncode != 0:
+        said = [line for line in trial.tail(log).splitlines() if line.strip()]
+        why = next((line for line in said if line.startswith("error:")), said[-1] if said else f"exit code {ended.returncode}")
+        raise AutoresearchError(f"the prepare command failed: {why.removeprefix('error:').strip()}",
+                                f"see {log}, then git autoresearch start --resume --tag {live.session.tag}")  # fmt: skip
+
+
+def _handle_signals() -> list[int]:
+    """Termination and hang-up end like ^C; USR1 asks to stop after the experiment under way, by filling the list."""
+    asked: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if os.isatty(sys.stderr.fileno()):  # under nohup the hang-up stays ignored
+        signal.signal(signal.SIGHUP, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a background job inherits SIGINT ignored, yet `stop` must reach it
+    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    return asked
