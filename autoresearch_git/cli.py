@@ -30,6 +30,7 @@ COMMANDS = {
         "stop": "end a running session in good order",
     },
     "Community": {
+        "adopt": "take others' commits, measure each here, keep what holds",
         "findings": "what others found, ranked where it may be compared",
         "publish": "a session's commits as a pull request, its paper as a Discussion",
         "paper": "what a session found, as text; or a paper held against the commits",

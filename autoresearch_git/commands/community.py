@@ -15,6 +15,7 @@ from autoresearch_git.community.hubs import Hub, hubs, token_for, with_parent
 from autoresearch_git.community.inspiration import Inspiration, inspire
 from autoresearch_git.community.library import Library, open_library
 from autoresearch_git.community.record import Replication
+from autoresearch_git.community.sources import Sources
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Metric, Session
@@ -124,6 +125,20 @@ def sync(
     with library.transaction():
         library.keep_only(names)
     return told
+
+
+def sources(repository: Repository, settings: Settings, library: Library, say: Callable[[str], None]) -> Sources:
+    """What finds the commits that a user names: at the hubs, in what they were forked from, and in this repository."""
+    known = hubs(repository, settings)
+    parents = ((hub, library.hub_state(hub.name).get("parent", "")) for hub in known if not settings.hub)
+    every = [*known, *(with_parent(hub, parent) for hub, parent in parents if parent)]
+    store = open_store(library.path.parent / "store.git", repository.common_dir / "objects")
+
+    def secret(hub: Hub) -> str:
+        token = token_for(repository, hub)
+        return token.value if token else ""
+
+    return Sources(repository, settings, library, store, list({hub.key: hub for hub in every}.values()), secret, say)
 
 
 def _sync_one(

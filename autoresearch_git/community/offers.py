@@ -18,7 +18,7 @@ from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.findings import Claim, Finding, read_findings
 from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Author
+from autoresearch_git.experiment import Author, Metric
 from autoresearch_git.lab.harness import is_prose
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import ChangedFiles, FileChange, Store
@@ -81,6 +81,7 @@ class Offer:
     """A source's commits, the oldest first, `whole` as one step from the base to the head, and what its finding says of them."""
 
     source: Source
+    metric: Metric
     steps: tuple[Step, ...]
     whole: Step
     finding: Finding | None = None
@@ -98,7 +99,7 @@ def read_offer(store: Store, reader: EvidenceReader, source: Source) -> Offer:
     finding = found[0] if found else None
     claims = {claim.sha: claim for claim in finding.claims if claim.sha} if finding else {}
     steps = _steps(store, branch, claims, reader.editable)
-    return Offer(source, steps, _whole(store, source, branch, steps, finding, reader.editable), finding)
+    return Offer(source, reader.wanted, steps, _whole(store, source, branch, steps, finding, reader.editable), finding)
 
 
 def _steps(store: Store, branch: Branch, claims: Mapping[str, Claim], editable: Sequence[str]) -> tuple[Step, ...]:
