@@ -8,7 +8,7 @@ must pass uses Student's t instead of pretending that the deviation is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoresearch_git.experiment import Experiment
@@ -31,16 +31,25 @@ class Noise:
 
         t₀.₉₅(degrees) · √2 · sd: the one-sided prediction bound for the difference of two single runs.
         """
+        return self.bound(math.sqrt(2))
+
+    def bound(self, spread: float) -> float:
+        """t₀.₉₅(degrees) · spread · sd: the one-sided bound of a difference whose error is `spread` deviations of one run."""
         if self.degrees == 0:
             return math.inf
         quantile = _T95[max(d for d in _T95 if d <= self.degrees)]
-        return quantile * math.sqrt(2) * self.sd
+        return quantile * spread * self.sd
 
 
 def measured_noise(experiments: Iterable[Experiment]) -> Noise:
-    squares, degrees = 0.0, 0
-    for experiment in experiments:
-        values = [m.value for m in experiment.measurements if m.value is not None]
+    """The noise as the experiments that were measured several times show it."""
+    return pooled([m.value for m in e.measurements if m.value is not None] for e in experiments)
+
+
+def pooled(groups: Iterable[Sequence[float]], known: Noise = Noise(0.0, 0)) -> Noise:
+    """The noise that is `known`, with what further groups of runs show, each of one text."""
+    squares, degrees = known.degrees * known.sd**2, known.degrees
+    for values in groups:
         if len(values) > 1:
             mean = math.fsum(values) / len(values)
             squares += math.fsum((v - mean) ** 2 for v in values)

@@ -20,7 +20,7 @@ from autoresearch_git.ledger.session import Inflight, LiveSession
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import judge as judging
-from autoresearch_git.research import screening
+from autoresearch_git.research import pace, screening
 from autoresearch_git.research.judge import MeasureAgain
 from autoresearch_git.research.researchers import NoProposal, Researcher, View
 
@@ -174,20 +174,10 @@ class Loop:
         return judging.judge(session.judge, session.metric, incumbent, inflight.measurements, noise)
 
     def _budget_in_steps(self, inflight: Inflight) -> dict[str, str]:
-        """What a harness is told whose budget is a number of steps: as many as the same text had before, or else about as
-        many as the incumbent, at the pace that the baseline set. The pace is relative to a fixed piece of work, so a
-        machine that is busier now than then does not look like a slower idea."""
-        if inflight.measurements:
-            planned = _number(inflight.measurements[0], "planned_steps")
-            return {} if planned is None else {"AUTORESEARCH_STEPS": f"{planned:.0f}"}
         incumbent = self.live.book.incumbent
-        planned = _number(incumbent.measurements[-1], "planned_steps") if incumbent else None
-        if planned is None:
-            return {}
-        first = self.live.book.experiments[0].measurements[0]
-        steps, cost = _number(first, "planned_steps"), _number(first, "step_cost")
-        pace = {"AUTORESEARCH_PACE": f"{steps:.0f}@{cost!r}"} if steps and cost else {}
-        return {"AUTORESEARCH_STEPS": f"~{planned:.0f}", **pace}
+        runs = incumbent.measurements if incumbent else ()
+        first = self.live.book.experiments[0].measurements[0] if incumbent else None
+        return pace.told(next(iter(inflight.measurements), None), runs[-1] if runs else None, first)
 
     def _data(self) -> str:
         experiments = self.live.book.experiments
@@ -235,8 +225,3 @@ class Loop:
                 f"paused after {failures} failures of {self.researcher.name} in a row, the last: {reason}",
                 f"git autoresearch start --resume --tag {self.live.session.tag} goes on",
             )
-
-
-def _number(measurement: Measurement, figure: str) -> float | None:
-    value = measurement.figures.get(figure)
-    return float(value) if isinstance(value, (int, float)) else None
