@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from autoresearch_git.commands import adopt_console as shown
-from autoresearch_git.commands import community, running
-from autoresearch_git.community.evidence import EvidenceReader
-from autoresearch_git.community.offers import Offer, Step, read_offer
-from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.commands import running
+from autoresearch_git.commands.adoption import confirm, offer_for, session_for
+from autoresearch_git.community.offers import Offer, Step
+from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Proposal, Session
-from autoresearch_git.ledger.session import LiveSession, begun_here, check_session, choose_session, own_session, session_names
-from autoresearch_git.plaintext import one_line
-from autoresearch_git.repository import Repository, open_repository
-from autoresearch_git.research import screening
+from autoresearch_git.ledger.session import LiveSession
+from autoresearch_git.repository import open_repository
 from autoresearch_git.research.researchers.replicator import Replicator
 
 _OF_A_NEW_SESSION = ("budget", "timeout", "baseline_runs", "judge", "seed")
@@ -72,8 +67,8 @@ def command(
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
     fresh = bool(tag or base or any(value is not None for value in options.values()))
-    session, begun = _session(repository, settings, onto, tag, base, fresh)
-    offer = _offer(repository, settings, session, source)
+    session, begun = session_for(repository, settings, onto, tag, base, fresh)
+    offer = offer_for(repository, settings, session, source)
     chosen = _chosen(offer, whole, commits, order)
     if dry_run:
         shown.offered(offer, chosen, session, as_json, whole_diff)
@@ -83,7 +78,7 @@ def command(
         raise AutoresearchError(
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
         )
-    _confirm(yes)
+    confirm("measure these here", "adopted", yes)
     with running.foreground(session.name, settings, begun, f"git autoresearch adopt {source}") as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
@@ -93,37 +88,6 @@ def command(
         shown.outcome(offer, steps, skipped, live.book)
 
 
-def _session(
-    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, fresh: bool
-) -> tuple[Session, bool]:
-    """The session that takes the commits up, and whether it was begun before: the one named, else the latest of this repository
-    unless something of a new one is said, else a new one."""
-    if onto and fresh:
-        raise click.UsageError("--session goes on with a session; the other options are for a new one")
-    begun = [name for name in session_names(repository) if begun_here(repository, name)]
-    if onto or (begun and not fresh):
-        return own_session(repository, choose_session(repository, onto or begun[0])), True
-    session = running.new_session(repository, settings, tag, base)
-    check_session(repository, session)
-    return session, False
-
-
-def _offer(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:
-    """What `word` offers to the session; a step that the loop would refuse is refused here already, with the same reason."""
-    with community.read_library(repository) as library:
-        sources = community.sources(repository, settings, library, running.say)
-        reader = EvidenceReader(sources.store, session.metric, session.editable, running.say)
-        offer = read_offer(sources.store, reader, sources.find(word))
-    steps = tuple(_screened(step, session.editable) for step in offer.steps)
-    return dataclasses.replace(offer, steps=steps, whole=_screened(offer.whole, session.editable))
-
-
-def _screened(step: Step, editable: tuple[str, ...]) -> Step:
-    if step.refused or not step.after:
-        return step
-    return dataclasses.replace(step, refused=screening.refusal(Proposal(step.description, step.after), step.before, editable))
-
-
 def _chosen(offer: Offer, whole: bool, commits: str | None, order: str) -> list[Step]:
     """The steps that the user wants, in the order to try them. Raises AutoresearchError for a commit that is not offered."""
     if whole and commits:
@@ -131,26 +95,9 @@ def _chosen(offer: Offer, whole: bool, commits: str | None, order: str) -> list[
     if whole:
         return [offer.whole]
     if commits:
-        return [_named(offer, word) for word in commits.replace(",", " ").split()]
+        return [offer.named(word) for word in commits.replace(",", " ").split()]
     taken = [step for step in offer.steps if step.takes]
     if order == "best-first":
         sign = 1 if offer.metric.direction == "min" else -1
         taken.sort(key=lambda step: (step.claimed is None, sign * (step.claimed or 0.0)))
     return taken
-
-
-def _named(offer: Offer, word: str) -> Step:
-    found = [step for step in offer.steps if len(word) >= 4 and step.sha.startswith(word.lower())]
-    if len(found) != 1:
-        what = "more than one commit" if found else "no commit"
-        raise AutoresearchError(f"{one_line(word, 60)!r} is {what} of {offer.source.key}", "adopt … --dry-run lists them")
-    return found[0]
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise AutoresearchError("nothing was adopted: there is nobody to ask", "look at it with --dry-run, then add --yes")
-    if not click.confirm("measure these here?", default=False, err=True):
-        raise AutoresearchError("nothing was adopted", "git autoresearch adopt, when you are ready")

@@ -16,6 +16,7 @@ from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
 
 if TYPE_CHECKING:
+    from autoresearch_git.community.offers import Step
     from autoresearch_git.lab.trial import Progress as TrialProgress
 
 COLOURS = {Status.KEEP: "green", Status.BASELINE: "cyan", Status.DISCARD: "bright_black", Status.CRASH: "red"}
@@ -172,6 +173,11 @@ class ConsoleReporter:
         text = f"{number:04d}  running   {description}{again}"
         self._bar.reset(self._task, description=f"{number:04d}", told="starting", total=1.0)
         self.say(text if number or not why else f"0000  running   {why}")
+
+    def repeating(self, step: Step, arm: str, number: int, total: int) -> None:
+        """A run of a claim that is measured again begins."""
+        what = "what it began with" if arm == "base" else "what it came to"
+        self.say(f"{number:>2} of {total}  running   {one_line(step.description, 80)}: {what}")
 
     def progress(self, progress: TrialProgress) -> None:
         told = [

@@ -98,10 +98,11 @@ def new_session(repository: Repository, settings: Settings, tag: str | None, bas
     )
 
 
-def research(
-    here: Foreground, researcher: Researcher, settings: Settings, as_json: bool, new: bool, inspire: Inspire | None = None
-) -> str:
-    """Research with the session at hand until a limit, and print its summary; returns why it ended."""
+@contextlib.contextmanager
+def loop_of(
+    here: Foreground, researcher: Researcher, settings: Settings, new: bool, inspire: Inspire | None = None
+) -> Iterator[tuple[Loop, console.ConsoleReporter]]:
+    """The session at hand, ready to measure: on this machine, nothing left of an earlier run, prepared where it is new."""
     live = here.live
     assert live
     session, facts = live.session, machine.facts()
@@ -117,14 +118,22 @@ def research(
             loop.inspire = functools.partial(inspire, reporter)
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
+        yield loop, reporter
+
+
+def research(
+    here: Foreground, researcher: Researcher, settings: Settings, as_json: bool, new: bool, inspire: Inspire | None = None
+) -> None:
+    """Research with the session at hand until a limit, and print its summary."""
+    with loop_of(here, researcher, settings, new, inspire) as (loop, _):
         ended = loop.run()
+    session, experiments = loop.live.session, loop.live.book.experiments
     if as_json:
-        click.echo(json.dumps({**console.session_fields(session, live.book.experiments), "ended": ended}))
-    else:
-        for line in console.summary(session, live.book.experiments):
-            click.echo(line)
-        click.echo(f"ended    {ended}")
-    return ended
+        click.echo(json.dumps({**console.session_fields(session, experiments), "ended": ended}))
+        return
+    for line in console.summary(session, experiments):
+        click.echo(line)
+    click.echo(f"ended    {ended}")
 
 
 def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:

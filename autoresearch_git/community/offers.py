@@ -86,6 +86,14 @@ class Offer:
     whole: Step
     finding: Finding | None = None
 
+    def named(self, word: str) -> Step:
+        """The step that a (short) sha names. Raises AutoresearchError where not exactly one does."""
+        found = [step for step in self.steps if len(word) >= 4 and step.sha.startswith(word.lower())]
+        if len(found) != 1:
+            what = "more than one commit" if found else "no commit"
+            raise AutoresearchError(f"{one_line(word, 60)!r} is {what} of {self.source.key}", "--dry-run lists them")
+        return found[0]
+
 
 def read_offer(store: Store, reader: EvidenceReader, source: Source) -> Offer:
     """What the source offers. Raises AutoresearchError where there is nothing after its base."""

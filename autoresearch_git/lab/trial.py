@@ -78,25 +78,25 @@ class Lab:
     logs: Path
     marker: str  # told to every process of a run, so that none can be lost
 
-    def log_of(self, number: int, run: int) -> Path:
-        return self.logs / f"{number:04d}-{run}.log"
+    def log_of(self, run: str) -> Path:
+        return self.logs / f"{run}.log"
 
     def measure(
         self,
-        number: int,
-        run: int,
+        run: str,
         commit: str,
         files: Mapping[str, str],
         seed: int,
         told: Mapping[str, str],
         watch: Callable[[Progress], None] = lambda progress: None,
+        foreign: bool = False,
     ) -> Measurement:
-        """Run experiment `number` for the `run`-th time: `files` on top of `commit`, with `seed`.
+        """The run of that name, which its log keeps: `files` on top of `commit`, with `seed`.
 
         `told` is further environment for the harness. A failure is a Measurement with `crash`; only ^C and a command that
         cannot be started at all are raised.
         """
-        log, channel = self.log_of(number, run), self.logs / f"{number:04d}-{run}.result.json"
+        log, channel = self.log_of(run), self.logs / f"{run}.result.json"
         log.unlink(missing_ok=True)
         channel.unlink(missing_ok=True)
         self.place(commit, files)

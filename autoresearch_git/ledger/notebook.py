@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Author, Experiment, Session
+from autoresearch_git.experiment import Author, Experiment, Figure, Session
 from autoresearch_git.ledger import trailers
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.replication import Replication
 from autoresearch_git.repository import CommitMessage, Reading, RefChange, Repository
 
 NAMESPACE = "refs/autoresearch/"
@@ -26,7 +27,7 @@ RESULT_FILES = ("results.tsv", "progress.png")  # all that a result commit chang
 class Notebook:
     """What a notebook said when it was read. `tip` is the newest record; `inspiration` names the findings that the session had
     read when it was last begun or taken up; `tips` are all commits that the branch has ended in, in order; `opening` is the
-    first record, which no other session has."""
+    first record, which no other session has; `replications` are others' claims that were measured again on purpose."""
 
     session: Session
     experiments: tuple[Experiment, ...]
@@ -34,6 +35,7 @@ class Notebook:
     inspiration: tuple[str, ...] = ()
     tips: tuple[str, ...] = ()
     opening: str = ""
+    replications: tuple[Replication, ...] = ()
 
     @property
     def tried(self) -> int:
@@ -92,6 +94,21 @@ def append_inspiration(repository: Repository, book: Notebook, findings: Sequenc
     return RefChange(book.session.notebook, record, book.tip)
 
 
+def append_replication(
+    repository: Repository,
+    book: Notebook,
+    replication: Replication,
+    tree: str,
+    author: Author,
+    harness: str,
+    platform: Mapping[str, Figure],
+) -> RefChange:
+    """Make the commit of what was measured, by its author, on the session's base, and the record of what came out."""
+    message = trailers.replication_message(book.session, replication, harness, platform)
+    commit = repository.commit_tree(tree, [book.session.base], message, author=author)
+    return RefChange(book.session.notebook, repository.commit_tree(tree, [book.tip, commit], message), book.tip)
+
+
 def append_result(repository: Repository, book: Notebook, commit: str) -> list[RefChange]:
     """Make the record of a result commit; the returned changes append it and let the branch end there, together."""
     session = book.session
@@ -106,8 +123,15 @@ def read(repository: Reading, ref: str) -> Notebook:
         session = trailers.read_session(records[0].text)
         read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
         experiments = tuple(_experiments(session, records[1:]))
-        inspiration = read_before[-1] if read_before else ()
-        return Notebook(session, experiments, records[-1].sha, inspiration, tuple(_tips(records[1:], experiments)), records[0].sha)
+        return Notebook(
+            session,
+            experiments,
+            tip=records[-1].sha,
+            inspiration=read_before[-1] if read_before else (),
+            tips=tuple(_tips(records[1:], experiments)),
+            opening=records[0].sha,
+            replications=tuple(_replications(session, records[1:])),
+        )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise AutoresearchError(
             f"{ref} is not a notebook that this version reads: {one_line(repr(error))}", f"git log {ref}"
@@ -131,6 +155,12 @@ def _experiments(session: Session, records: list[CommitMessage]) -> list[Experim
         if experiment.status.advances:
             head = experiment.commit
     return experiments
+
+
+def _replications(session: Session, records: list[CommitMessage]) -> Iterator[Replication]:
+    for record in records:
+        if "Record: replication" in record.text and (found := trailers.read_replication(session.metric.name, record.text)):
+            yield found
 
 
 def _tips(records: list[CommitMessage], experiments: Sequence[Experiment]) -> Iterator[str]:
@@ -199,10 +229,15 @@ class _Walk:
             self.problems += _result_problems(record, commit, self.head if self.number else "")
             self._follow(f"the result commit of record {record.sha[:10]}", commit, RESULT_FILES)
             self.tip = commit.sha if commit else self.tip
+        elif "replication" in kinds:
+            name = f"replication (record {record.sha[:10]})"
+            self.problems += _place_problems(name, record, commit, self.session.base) if commit else [f"{name} has no commit"]
+            self._follow(name, commit, self.session.editable, self.session.base)
 
-    def _follow(self, name: str, commit: CommitMessage | None, allowed: Sequence[str]) -> None:
+    def _follow(self, name: str, commit: CommitMessage | None, allowed: Sequence[str], parent: str = "") -> None:
+        before = self.commits.get(parent or self.head)
         if commit:
-            self.changes.append((self.commits[self.head].tree if self.head in self.commits else commit.tree, commit.tree))
+            self.changes.append((before.tree if before else commit.tree, commit.tree))
             self.allowed.append((name, allowed))
 
 

@@ -15,16 +15,17 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Author, Experiment, Measurement, Proposal, Session
+from autoresearch_git.experiment import Author, Experiment, Figure, Measurement, Proposal, Session
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
+from autoresearch_git.replication import Replication
 from autoresearch_git.repository import Repository, Worktree
 
 
@@ -227,6 +228,16 @@ class LiveSession:
             with open(self.folder / "results.tsv", "a", encoding="utf-8", newline="") as table:
                 table.write(results_tsv.row(recorded))
         return recorded
+
+    def record_replication(
+        self, replication: Replication, files: Mapping[str, str], author: Author, harness: str, platform: Mapping[str, Figure]
+    ) -> None:
+        """Remember what became of a claim, with the `files` that were measured on top of the session's base."""
+        tree = self.repository.tree_with(self.session.base, files)
+        with uninterrupted():
+            change = notebook.append_replication(self.repository, self.book, replication, tree, author, harness, platform)
+            self.repository.update_refs([change], f"replication {replication.outcome}")
+            self.book = dataclasses.replace(self.book, tip=change.new, replications=(*self.book.replications, replication))
 
     def record_inspiration(self, findings: Sequence[str]) -> None:
         """Remember which findings were read, where that is not what the notebook says already."""

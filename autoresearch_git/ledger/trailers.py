@@ -9,25 +9,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
 from autoresearch_git.plaintext import defuse, one_line
+from autoresearch_git.replication import Outcome, Replication
 
 PREFIX = "Autoresearch-"
 ADOPTED = "Adopted-from"
 _TRAILER = re.compile(rf"^(Autoresearch-[A-Za-z]+|{ADOPTED}): (.*)$")
-_OWN_KEYS = {"seed", "channel", "crash"}
+_OWN_KEYS = {"seed", "channel", "crash", "arm"}
 
 
 def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _measurement(metric: Metric, m: Measurement) -> str:
-    own: dict[str, Figure] = {**m.figures, "seed": m.seed, "channel": m.channel}
+def _measurement(metric: Metric, m: Measurement, arm: str = "") -> str:
+    own: dict[str, Figure] = {**m.figures, "seed": m.seed, "channel": m.channel, **({"arm": arm} if arm else {})}
     if m.crash:
         own["crash"] = m.crash
     if m.value is not None:
@@ -91,6 +93,51 @@ def publication_message(tried: int) -> str:
     """The message of the record that says which result commit was made."""
     subject = f"publication: results of {tried} experiment{'s' * (tried != 1)}"
     return "\n".join([subject, "", f"{PREFIX}Record: publication"]) + "\n"
+
+
+def replication_message(session: Session, replication: Replication, harness: str, platform: Mapping[str, Figure]) -> str:
+    """The message of the record that carries a replication, and of the commit that holds what was measured."""
+    subject = f"{replication.outcome}: {one_line(replication.of)}: {one_line(replication.description)}"
+    told = {name: getattr(replication, name) for name in _REPLICATION if getattr(replication, name) not in (None, False)}
+    if math.isinf(replication.error):
+        del told["error"]
+    runs = (("base", replication.base), ("tip", replication.tip))
+    lines = [
+        f"{PREFIX}Record: replication",
+        f"{PREFIX}Replication: {_json({**told, 'outcome': str(replication.outcome)})}",
+        *(f"{PREFIX}Measurement: {_measurement(session.metric, m, arm)}" for arm, measured in runs for m in measured),
+        *([f"{PREFIX}Harness: {harness}"] if harness else []),
+        f"{PREFIX}Platform: {_json(dict(platform))}",
+    ]
+    return "\n".join([subject, "", *lines]) + "\n"
+
+
+def read_replication(metric: str, message: str) -> Replication | None:
+    """The replication that such a record tells; None for any other record. Raises ValueError where it is damaged."""
+    found = parse(message)
+    if found.get("Record") != ["replication"]:
+        return None
+    told = _object(found["Replication"][0])
+    runs = [(_object(text).get("arm"), _read_measurement(metric, text)) for text in found.get("Measurement", [])]
+    return Replication(
+        of=one_line(str(told["of"])),
+        commit=one_line(str(told["commit"]), 64),
+        description=one_line(str(told.get("description", ""))),
+        outcome=Outcome(told["outcome"]),
+        claimed=_float(told.get("claimed")),
+        measured=_float(told.get("measured")),
+        error=math.inf if told.get("error") is None else float(told["error"]),
+        base=tuple(m for arm, m in runs if arm == "base"),
+        tip=tuple(m for arm, m in runs if arm == "tip"),
+        whole=told.get("whole") is True,
+    )
+
+
+_REPLICATION = ("of", "commit", "description", "claimed", "measured", "error", "whole")
+
+
+def _float(value: object) -> float | None:
+    return None if value is None else float(str(value))
 
 
 def read_inspiration(message: str) -> tuple[str, ...]:

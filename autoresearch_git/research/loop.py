@@ -46,6 +46,11 @@ class Reporter(Protocol):
     def recorded(self, experiment: Experiment) -> None: ...
 
 
+def run_name(number: int, run: int) -> str:
+    """What the `run`-th run of an experiment is called in the lab."""
+    return f"{number:04d}-{run}"
+
+
 @dataclass
 class Loop:
     """One start or resume of a session. `stop` is asked before each new experiment; `inspire` once, with the figures of the
@@ -65,8 +70,7 @@ class Loop:
     def run(self) -> str:
         """Research until a limit; returns why it ended, in a few words. Raises AutoresearchError where it must pause."""
         started, done, failures = time.monotonic(), 0, 0
-        if not self.live.book.experiments:
-            self._baseline()
+        self.ensure_baseline()
         while True:
             ended = self._ended(done, time.monotonic() - started)
             if ended:
@@ -87,6 +91,11 @@ class Loop:
             self._pause_after(failures, experiment.reason)
             if experiment.number % HOUSEKEEPING_EVERY == 0:
                 self.live.repository.housekeeping()
+
+    def ensure_baseline(self) -> None:
+        """Measure experiment 0, the base commit as it is, where that is to be done. If it crashes, it is no base to research on."""
+        if not self.live.book.experiments:
+            self._baseline()
 
     def one_experiment(self) -> Experiment:
         """The experiment under way if there is one, otherwise a new one: through to its record. Raises NoProposal."""
@@ -117,7 +126,7 @@ class Loop:
             source = f"  (found in {inflight.proposal.inspired_by})" if inflight.proposal.inspired_by and run == 1 else ""
             self.report.running(inflight.number, run, inflight.proposal.description + source, ruling.reason)
             measurement = self.lab.measure(
-                inflight.number, run, self.live.book.head, inflight.proposal.files, ruling.seed,
+                run_name(inflight.number, run), self.live.book.head, inflight.proposal.files, ruling.seed,
                 self._budget_in_steps(inflight), self.report.progress,
             )  # fmt: skip
             self._check_data(measurement)
@@ -150,15 +159,13 @@ class Loop:
     # -- their parts --------------------------------------------------------------------------------------------
 
     def _baseline(self) -> None:
-        """Experiment 0: the base commit as it is. A baseline that crashes is no base to research on."""
         inflight = self.live.inflight or Inflight(0, Proposal("baseline", {}))
         verdict, inflight = self.measure(inflight)
         if verdict.status is Status.CRASH:
             self.live.drop_inflight()
-            raise AutoresearchError(
-                f"the baseline crashed: {verdict.reason}",
-                f"see {self.lab.log_of(0, len(inflight.measurements))}; then start --resume, or start anew if a commit mends it",
-            )
+            log = self.lab.log_of(run_name(0, len(inflight.measurements)))
+            raise AutoresearchError(f"the baseline crashed: {verdict.reason}",
+                                    f"see {log}; then start --resume, or start anew if a commit mends it")  # fmt: skip
         self.land(inflight, verdict)
 
     def _rule(self, inflight: Inflight) -> Verdict | MeasureAgain:

@@ -1,0 +1,59 @@
+"""What adopting and reproducing have in common: the session that measures, what a source offers to it, and the user's word."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import click
+
+from autoresearch_git.commands import community, running
+from autoresearch_git.community.evidence import EvidenceReader
+from autoresearch_git.community.offers import Offer, Step, read_offer
+from autoresearch_git.config import Settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Proposal, Session
+from autoresearch_git.ledger.session import begun_here, check_session, choose_session, own_session, session_names
+from autoresearch_git.repository import Repository
+from autoresearch_git.research import screening
+
+
+def session_for(
+    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, fresh: bool
+) -> tuple[Session, bool]:
+    """The session that measures, and whether it was begun before: the one named, else the latest of this repository unless
+    something of a new one is said (`fresh`), else a new one."""
+    if onto and fresh:
+        raise click.UsageError("--session goes on with a session; the other options are for a new one")
+    begun = [name for name in session_names(repository) if begun_here(repository, name)]
+    if onto or (begun and not fresh):
+        return own_session(repository, choose_session(repository, onto or begun[0])), True
+    session = running.new_session(repository, settings, tag, base)
+    check_session(repository, session)
+    return session, False
+
+
+def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:
+    """What `word` offers to the session; a step that the loop would refuse is refused here already, with the same reason."""
+    with community.read_library(repository) as library:
+        sources = community.sources(repository, settings, library, running.say)
+        reader = EvidenceReader(sources.store, session.metric, session.editable, running.say)
+        offer = read_offer(sources.store, reader, sources.find(word))
+    steps = tuple(_screened(step, session.editable) for step in offer.steps)
+    return dataclasses.replace(offer, steps=steps, whole=_screened(offer.whole, session.editable))
+
+
+def _screened(step: Step, editable: tuple[str, ...]) -> Step:
+    if step.refused or not step.after:
+        return step
+    return dataclasses.replace(step, refused=screening.refusal(Proposal(step.description, step.after), step.before, editable))
+
+
+def confirm(what: str, done: str, yes: bool) -> None:
+    """Ask the user whether to do `what`. Raises AutoresearchError, saying that nothing was `done`, where they do not want it."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise AutoresearchError(f"nothing was {done}: there is nobody to ask", "look at it with --dry-run, then add --yes")
+    if not click.confirm(f"{what}?", default=False, err=True):
+        raise AutoresearchError(f"nothing was {done}", "run it again when you are ready")

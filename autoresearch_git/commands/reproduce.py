@@ -1,0 +1,138 @@
+"""`git autoresearch reproduce`: measure a claim again, the text before it and the text with it, on the same seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoresearch_git.commands import adopt_console as shown
+from autoresearch_git.commands import console, running
+from autoresearch_git.commands.adoption import confirm, offer_for, session_for
+from autoresearch_git.community.offers import Offer, Step
+from autoresearch_git.config import load_settings
+from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Metric
+from autoresearch_git.ledger.session import LiveSession
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.replication import Replication
+from autoresearch_git.repository import open_repository
+from autoresearch_git.research.reproduction import Reproduction
+from autoresearch_git.research.researchers import NoProposal, View
+
+_EXAMPLES = """Examples:
+
+\b
+  git autoresearch reproduce '#44'                 its last state against what it began with, three seeds each
+  git autoresearch reproduce '#44' --each          every kept commit against its parent
+  git autoresearch reproduce cpu/nov21 --runs 5    a session of one's own
+"""
+
+
+@click.command("reproduce", epilog=_EXAMPLES)
+@click.argument("source")
+@click.option("--runs", type=click.IntRange(1), default=3, metavar="N", help="Seeds that each text is measured with (3).")
+@click.option("--each", is_flag=True, help="Every kept commit against its parent, not only the whole.")
+@click.option("--commits", metavar="SHAS", help="Only these commits, separated by commas.")
+@click.option("--session", "onto", metavar="NAME", help="The session to measure in; the latest if not given.")
+@click.option("--tag", help="Begin a new session of that name.")
+@click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
+@click.option("--budget", metavar="SECONDS", help="Training time of one run of a new session.")
+@click.option("--diff", "whole_diff", is_flag=True, help="Show all that differs, however long.")
+@click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def command(
+    source: str,
+    runs: int,
+    each: bool,
+    commits: str | None,
+    onto: str | None,
+    tag: str | None,
+    base: str | None,
+    whole_diff: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure what SOURCE claims again on this machine, and say what became of it: confirmed, not resolved, not reproduced, or
+    contradicted.
+
+    SOURCE is named as for adopt. What it began with and what it came to are measured with the same seeds, in turns, and the
+    result is recorded in a session of yours; publish tells it to others.
+    """
+    repository = open_repository(Path.cwd())
+    settings = load_settings(repository, options)
+    fresh = bool(tag or base or any(value is not None for value in options.values()))
+    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), onto, tag, base, fresh)
+    offer = offer_for(repository, settings, session, source)
+    steps = _steps(offer, each, commits)
+    if dry_run:
+        shown.offered(offer, steps, session, as_json, whole_diff)
+        return
+    shown.preview(offer, steps, session, begun, whole_diff)
+    if refused := next((step for step in steps if step.refused), None):
+        raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
+    confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", yes)
+    with running.foreground(session.name, settings, begun, f"git autoresearch reproduce {source} --runs {runs}") as here:
+        live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
+        with running.loop_of(here, _Nobody(), settings, not begun) as (loop, reporter):
+            loop.ensure_baseline()
+            again = Reproduction(
+                live, loop.lab, offer.source.key, [live.session.seed + number for number in range(runs)], loop.machine,
+                reporter.repeating, reporter.progress, reporter.measured,
+            )  # fmt: skip
+            found = [again.measure(step, step is offer.whole) for step in steps]
+            again.finish()
+        _report(live.session.metric, found, as_json)
+        if not as_json:
+            click.echo(
+                f"next     git autoresearch publish {live.session.name}   tells others, in the paper and where the claim stands"
+            )
+
+
+class _Nobody:
+    """Only the baseline is measured: nothing is proposed."""
+
+    name = "nobody"
+
+    def propose(self, view: View) -> Any:
+        raise NoProposal("nothing is proposed", exhausted=True)
+
+
+def _steps(offer: Offer, each: bool, commits: str | None) -> list[Step]:
+    if commits:
+        return [offer.named(word) for word in commits.replace(",", " ").split()]
+    kept = [step for step in offer.steps if step.takes] if each else []
+    return [offer.whole, *kept]
+
+
+def _report(metric: Metric, found: Sequence[Replication], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([fields(replication) for replication in found]))
+        return
+    for replication in found:
+        click.echo(line(metric, replication))
+
+
+def line(metric: Metric, replication: Replication) -> str:
+    """One replication on one line."""
+    claimed = console.delta(metric, replication.claimed, 0.0) or "nothing"
+    measured = console.delta(metric, replication.measured, 0.0) or "crashed"
+    error = "" if math.isinf(replication.error) or replication.measured is None else f" ± {replication.error:.2g}"
+    runs = f"{len(replication.tip)} runs each" if len(replication.tip) > 1 else "one run each"
+    name = one_line(f"{replication.of} {replication.commit[:7]}")
+    what = one_line(replication.description, 80)
+    return f"{replication.outcome!s:<15} {name}: claimed {claimed}, here {measured}{error} ({runs})  {what}"
+
+
+def fields(replication: Replication) -> dict[str, Any]:
+    """A replication for machines; runs as they are recorded."""
+    error = None if math.isinf(replication.error) else replication.error
+    return {**dataclasses.asdict(replication), "outcome": str(replication.outcome), "error": error}
