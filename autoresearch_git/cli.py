@@ -32,6 +32,7 @@ COMMANDS = {
     "Community": {
         "adopt": "take others' commits, measure each here, keep what holds",
         "reproduce": "measure a claim again, before and after, on the same seeds",
+        "lineage": "who was adopted from whom, as a tree or a graph",
         "findings": "what others found, ranked where it may be compared",
         "publish": "a session's commits as a pull request, its paper as a Discussion",
         "paper": "what a session found, as text; or a paper held against the commits",

@@ -32,6 +32,7 @@ _EXAMPLES = """Examples:
 @click.option("--whole", is_flag=True, help="Measure its last state once, and take everything or nothing.")
 @click.option("--commits", metavar="SHAS", help="Only these commits, separated by commas.")
 @click.option("--order", type=click.Choice(["as-made", "best-first"]), default="as-made", help="Which commit is tried first.")
+@click.option("--trust", is_flag=True, help="Take them without measuring; the record says so.")
 @click.option("--session", "onto", metavar="NAME", help="The session to go on with; the latest if not given.")
 @click.option("--tag", help="Begin a new session of that name.")
 @click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
@@ -49,6 +50,7 @@ def command(
     whole: bool,
     commits: str | None,
     order: str,
+    trust: bool,
     onto: str | None,
     tag: str | None,
     base: str | None,
@@ -78,13 +80,13 @@ def command(
         raise AutoresearchError(
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
         )
-    confirm("measure these here", "adopted", yes)
+    confirm("take these unmeasured" if trust else "measure these here", "adopted", yes)
     with running.foreground(session.name, settings, begun, f"git autoresearch adopt {source}") as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
         steps = [step for step in chosen if not step.refused]
         replicator = Replicator(offer.source.key, steps, repository.merged_text, lambda step, why: skipped.append((step, why)))
-        running.research(here, replicator, settings, as_json, new=not begun)
+        running.research(here, replicator, settings, as_json, new=not begun, trust=trust)
         shown.outcome(offer, steps, skipped, live.book)
 
 

@@ -122,10 +122,17 @@ def loop_of(
 
 
 def research(
-    here: Foreground, researcher: Researcher, settings: Settings, as_json: bool, new: bool, inspire: Inspire | None = None
+    here: Foreground,
+    researcher: Researcher,
+    settings: Settings,
+    as_json: bool,
+    new: bool,
+    inspire: Inspire | None = None,
+    trust: bool = False,
 ) -> None:
     """Research with the session at hand until a limit, and print its summary."""
     with loop_of(here, researcher, settings, new, inspire) as (loop, _):
+        loop.trust = trust
         ended = loop.run()
     session, experiments = loop.live.session, loop.live.book.experiments
     if as_json:

@@ -88,6 +88,13 @@ def append(
     return dataclasses.replace(experiment, commit=commit, record=record, parent=book.head), changes
 
 
+def append_measurement(repository: Repository, book: Notebook, experiment: Experiment) -> RefChange:
+    """Make the record of what an experiment gave that was taken on trust."""
+    message = trailers.measurement_message(book.session, experiment)
+    record = repository.commit_tree(f"{experiment.commit}^{{tree}}", [book.tip, experiment.commit], message)
+    return RefChange(book.session.notebook, record, book.tip)
+
+
 def append_inspiration(repository: Repository, book: Notebook, findings: Sequence[str]) -> RefChange:
     """Make the record of which findings the session has read; the returned change appends it."""
     record = repository.commit_tree(f"{book.head}^{{tree}}", [book.tip], trailers.inspiration_message(findings))
@@ -139,10 +146,14 @@ def read(repository: Reading, ref: str) -> Notebook:
 
 
 def _experiments(session: Session, records: list[CommitMessage]) -> list[Experiment]:
-    experiments = []
+    experiments: list[Experiment] = []
     head = session.base
     for record in records:
-        if trailers.parse(record.text).get("Record") != ["experiment"]:
+        kind = trailers.parse(record.text).get("Record")
+        if kind == ["measurement"]:
+            number, value, runs = trailers.read_measurement(record.text)
+            experiments[number] = dataclasses.replace(experiments[number], value=value, measurements=runs)
+        if kind != ["experiment"]:
             continue  # a later fact about an experiment, which is read where it is needed
         experiment = dataclasses.replace(
             trailers.read_experiment(record.text),

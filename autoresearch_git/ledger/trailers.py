@@ -95,6 +95,26 @@ def publication_message(tried: int) -> str:
     return "\n".join([subject, "", f"{PREFIX}Record: publication"]) + "\n"
 
 
+def measurement_message(session: Session, experiment: Experiment) -> str:
+    """The message of the record that says what an experiment gave that was not measured when it was recorded."""
+    assert experiment.value is not None
+    lines = [
+        f"{PREFIX}Record: measurement",
+        f"{PREFIX}Experiment: {session.name}/{experiment.number:04d}",
+        f"{PREFIX}Metric: {session.metric.name} {experiment.value!r}",
+        *(f"{PREFIX}Measurement: {_measurement(session.metric, m)}" for m in experiment.measurements),
+    ]
+    return "\n".join([f"{experiment.number:04d} measured: {session.metric.name} {experiment.value:g}", "", *lines]) + "\n"
+
+
+def read_measurement(message: str) -> tuple[int, float, tuple[Measurement, ...]]:
+    """(number, value, runs) that such a record tells. Raises ValueError, KeyError or IndexError where it is damaged."""
+    found = parse(message)
+    metric, _, value = found["Metric"][0].partition(" ")
+    runs = tuple(_read_measurement(metric, text) for text in found["Measurement"])
+    return int(found["Experiment"][0].rpartition("/")[2]), float(value), runs
+
+
 def replication_message(session: Session, replication: Replication, harness: str, platform: Mapping[str, Figure]) -> str:
     """The message of the record that carries a replication, and of the commit that holds what was measured."""
     subject = f"{replication.outcome}: {one_line(replication.of)}: {one_line(replication.description)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Session, Status
 from autoresearch_git.ledger import trailers
+from autoresearch_git.ledger.ancestry import Ancestor, ancestors
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing import results as tally
 from autoresearch_git.publishing.results import Result, Results
@@ -22,7 +22,6 @@ from autoresearch_git.repository import Repository
 CONFIRMED, HELD_ONCE = "confirmed", "held in one run"
 NOT_REPRODUCED, CONTRADICTED, CRASHED = "not reproduced", "contradicted", "crashed"
 MOST_HOPES = 5
-MOST_ANCESTORS = 1_000  # commits below the base that are looked at
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,6 @@ class Tried:
     claimed: float | None
     outcome: str
     result: Result
-
-
-@dataclass(frozen=True)
-class Ancestor:
-    """An earlier session, or a branch of other commits, that the base commit stands on."""
-
-    name: str
-    commits: int
-    authors: tuple[str, ...]
-    tip: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +160,7 @@ def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float |
         shapes=tuple(shapes(results, moved)),
         constants=changes.in_patch(whole),
         tried=tuple(_tried(results, row, claimed) for row in results.rows if row.experiment.inspired_by),
-        ancestors=_ancestors(repository, session),
+        ancestors=ancestors(repository, session),
         adopted_from=_adopted(repository, results),
         read=book.inspiration,
         program=_program(repository, session),
@@ -195,19 +184,6 @@ def _tried(results: Results, row: Result, claimed: Mapping[str, float | None]) -
     else:
         outcome = CONTRADICTED if row.gain < 0 and results.beyond_noise(row) else NOT_REPRODUCED
     return Tried(experiment.inspired_by, claimed.get(experiment.inspired_by), outcome, row)
-
-
-def _ancestors(repository: Repository, session: Session) -> tuple[Ancestor, ...]:
-    """The sessions whose kept commits the base stands on, as far down as every commit is an experiment."""
-    found: dict[str, Ancestor] = {}
-    for commit in repository.chain(session.base, MOST_ANCESTORS):
-        name = "".join(trailers.parse(commit.text).get("Experiment", [])[:1]).rpartition("/")[0]
-        if not name:
-            break
-        before = found.get(name, Ancestor(name, 0, (), commit.sha))
-        authors = tuple(dict.fromkeys((*before.authors, commit.author)))
-        found[name] = dataclasses.replace(before, commits=before.commits + 1, authors=authors)
-    return tuple(found.values())
 
 
 def _adopted(repository: Repository, results: Results) -> tuple[str, ...]:
