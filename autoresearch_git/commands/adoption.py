@@ -36,7 +36,7 @@ def session_for(
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:
     """What `word` offers to the session; a step that the loop would refuse is refused here already, with the same reason."""
     with community.read_library(repository) as library:
-        sources = community.sources(repository, settings, library, running.say)
+        sources = community.sources(repository, settings, library, session.base, running.say)
         reader = EvidenceReader(sources.store, session.metric, session.editable, running.say)
         offer = read_offer(sources.store, reader, sources.find(word))
     steps = tuple(_screened(step, session.editable) for step in offer.steps)

@@ -127,8 +127,9 @@ def sync(
     return told
 
 
-def sources(repository: Repository, settings: Settings, library: Library, say: Callable[[str], None]) -> Sources:
-    """What finds the commits that a user names: at the hubs, in what they were forked from, and in this repository."""
+def sources(repository: Repository, settings: Settings, library: Library, onto: str, say: Callable[[str], None]) -> Sources:
+    """What finds the commits that a user names: at the hubs, in what they were forked from, and in this repository. `onto` is the
+    commit that the session which takes them grew from."""
     known = hubs(repository, settings)
     parents = ((hub, library.hub_state(hub.name).get("parent", "")) for hub in known if not settings.hub)
     every = [*known, *(with_parent(hub, parent) for hub, parent in parents if parent)]
@@ -138,7 +139,7 @@ def sources(repository: Repository, settings: Settings, library: Library, say: C
         token = token_for(repository, hub)
         return token.value if token else ""
 
-    return Sources(repository, settings, library, store, list({hub.key: hub for hub in every}.values()), secret, say)
+    return Sources(repository, settings, library, store, onto, list({hub.key: hub for hub in every}.values()), secret, say)
 
 
 def _sync_one(

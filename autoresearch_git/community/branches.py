@@ -7,10 +7,13 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
+from autoresearch_git.experiment import Experiment
+from autoresearch_git.ledger import trailers
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import CommitMessage, FileChange, Store
 
@@ -25,7 +28,8 @@ _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,40})")
 @dataclass(frozen=True)
 class BranchCommit:
     """One commit. `own`: it stands on the branch itself, not on one that was merged into it. `edits`: it changes an editable
-    file. `restores`: it only brings back what was there before; the commits in between are `undone`."""
+    file. `restores`: it only brings back what was there before; the commits in between are `undone`. `told` is the
+    experiment that its own trailers describe, where they do, and `metric` the name of what was measured."""
 
     sha: str
     subject: str
@@ -36,6 +40,8 @@ class BranchCommit:
     edits: bool = False
     restores: bool = False
     undone: bool = False
+    told: Experiment | None = None
+    metric: str = ""
 
     @property
     def tries(self) -> bool:
@@ -187,7 +193,19 @@ def _commit(
         edits=patch is not None,
         restores=message.sha in fates.restores,
         undone=message.sha in fates.undone,
+        **_told(message.text),
     )
+
+
+def _told(message: str) -> dict[str, Any]:
+    """The fields that a message's trailers give."""
+    if f"\n{trailers.PREFIX}Experiment: " not in message:
+        return {}
+    try:
+        metric = one_line(trailers.parse(message)["Metric"][0].partition(" ")[0], 40)
+        return {"told": trailers.read_experiment(message), "metric": metric}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def _files_at(

@@ -1,8 +1,9 @@
 """Reports become findings: what is claimed, on what evidence, and what does not add up.
 
-Sources are believed in this order: a notebook or a record block; a results table at the head; tables and logs in the
-description and the author's comments; a title such as `0.9979 → 0.9697 in 125 experiments`; the subjects of commits. The
-first that has results gives the claims, the others are held against it. Every claim keeps where it was read.
+Sources are believed in this order: a notebook or a record block; a results table at the head; the trailers of its commits;
+tables and logs in the description and the author's comments; a title such as `0.9979 → 0.9697 in 125 experiments`; the
+subjects of commits. The first that has results gives the claims, the others are held against it. Every claim keeps where it
+was read.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from autoresearch_git.community.record import Record
 from autoresearch_git.community.reports import Report
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.ledger.tables import Results, Row
+from autoresearch_git.ledger.tables import Results, Row, way
 from autoresearch_git.plaintext import defuse, one_line
 
-SOURCES = ("notebook", "record", "table", "text", "title", "commits")  # the most trusted first
+SOURCES = ("notebook", "record", "table", "trailers", "text", "title", "commits")  # the most trusted first
 MOST_FINDINGS = 8  # of one report
 MOST_CHANGED = 300  # files of one branch that are named
 DIFFERENCE = 0.005  # relative, from which on two results of one report are not the same
@@ -139,6 +140,7 @@ def _sources(evidence: Evidence, told: Record, wanted: Metric) -> Iterable[Sourc
         for i, results in enumerate(found_there):
             if results.rows:
                 yield "table", path if i == 0 else f"{path} (table {i + 1})", results
+    yield from _of_trailers(evidence.branch, wanted)
     report = evidence.report
     texts = [
         ("the description", report.body),
@@ -156,6 +158,18 @@ def _of_notebook(book: Notebook) -> Results:
         Row(e.number, e.commit, e.value, str(e.status), e.description, str(e.status), e.memory_gb) for e in book.experiments
     )
     return Results(metric.name, metric.direction, rows)
+
+
+def _of_trailers(branch: Branch | None, wanted: Metric) -> Iterator[Source]:
+    """What the commits of a session of this program say of themselves."""
+    told = [(c, c.told) for c in branch.commits if c.own and c.told and c.told.value is not None] if branch else []
+    metric = told[0][0].metric if told else ""
+    rows = tuple(
+        Row(0, c.sha, e.value, str(e.status), e.description, str(e.status), e.memory_gb) for c, e in told if c.metric == metric
+    )
+    if rows:
+        direction = wanted.direction if metric == wanted.name else way(metric)
+        yield "trailers", "the commits' trailers", Results(metric, direction, rows)
 
 
 def _of_record(told: Record, metric: Metric, tables: Sequence[Results]) -> Results:

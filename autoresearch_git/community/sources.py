@@ -32,13 +32,14 @@ _OWNED = re.compile(r"([A-Za-z0-9_][\w-]*):([^:\s]+)")
 
 @dataclass
 class Sources:
-    """Finds sources for one repository. `secret` gives the token for a hub, or an empty text; `tell` hears of what could not be
-    fetched and is read as it was."""
+    """Finds sources for one repository. `onto` is the commit that the session which takes them grew from; `secret` gives the token
+    for a hub, or an empty text; `tell` hears of what could not be fetched and is taken as it was."""
 
     repository: Repository
     settings: Settings
     library: Library
     store: Store
+    onto: str
     hubs: Sequence[Hub]
     secret: Callable[[Hub], str]
     tell: Callable[[str], None]
@@ -225,8 +226,11 @@ class Sources:
         return Source(key, head, base, Report("", "branch", branch, branch=branch, head=head))
 
     def _trunk(self, head: str, refs: tuple[str, ...]) -> str:
-        """What a branch is held against: the first of some tips that is not on the branch itself, and has to do with it."""
-        for ref in (*refs, "refs/remotes/origin/HEAD", "refs/heads/main", "refs/heads/master", "HEAD"):
+        """What a branch is held against: the first of some tips that is not on the branch itself, and has to do with it. Nothing is
+        its own where the session stands on all of it."""
+        if self.repository.is_ancestor(head, self.onto):
+            return head
+        for ref in (*refs, "refs/remotes/origin/HEAD", "refs/heads/main", "refs/heads/master", self.onto):
             tip = self.repository.resolve(ref)
             if tip and not self.repository.is_ancestor(head, tip) and self.repository.are_related(head, tip):
                 return tip

@@ -1,0 +1,264 @@
+"""`git autoresearch adopt`: others' commits by the real command, measured here one by one. They lie on a branch `theirs`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import SOLVER, World, make_toy, wait_for
+from zygote import Zygote
+
+# Lines between the constants, so that changes of both can be merged.
+SPACED = "ALPHA = 0.3  # step\n\n# how many\n\nN = 5\n\n\ndef unused():\n    return ALPHA\n"
+GRACE = ("Grace Hopper", "grace@example.org", "2026-03-08T12:00:00+00:00")
+
+
+def commit_as(world: World, text: str | None, message: str, author: tuple[str, str, str] = GRACE, **files: str) -> str:
+    """A commit on the branch that is checked out; returns its sha. `text` is solver.py."""
+    world.write({**({"solver.py": text} if text is not None else {}), **{k.replace("__", "."): v for k, v in files.items()}})
+    world.git("add", "-A")
+    world.git("-c", f"user.name={author[0]}", "-c", f"user.email={author[1]}", "commit", "-qm", message, "--date", author[2])
+    return world.git("rev-parse", "HEAD")
+
+
+def spaced(alpha: float, n: int) -> str:
+    return SPACED.replace("0.3", str(alpha)).replace("N = 5", f"N = {n}")
+
+
+@pytest.fixture
+def world(tmp_path: Path, zygote: Zygote) -> World:
+    """The toy with room between its constants."""
+    found = make_toy(tmp_path)
+    found.commit({"solver.py": SPACED}, "room")
+    found.configure(inspiration="no")
+    found.zygote = zygote
+    return found
+
+
+@pytest.fixture
+def theirs(world: World) -> dict[str, str]:
+    """A stranger's branch as such branches are: kept commits, one that nobody measured and its revert, a table, all by name."""
+    world.git("checkout", "-qb", "theirs")
+    shas = {
+        "alpha": commit_as(world, spaced(0.5, 5), "alpha to 0.5"),
+        "n": commit_as(world, spaced(0.5, 6), "one more step"),
+        "softcap": commit_as(world, spaced(0.5, 9), "many more steps"),
+    }
+    rows = [("base", 0.87, "baseline"), (shas["alpha"], 0.95, "keep"), ("deadbee", 0.7, "discard"), (shas["n"], 0.98, "keep")]
+    table = "commit\tscore\tmemory_gb\tstatus\tdescription\n"
+    table += "".join(f"{sha[:7]}\t{value:.6f}\t0.0\t{status}\tx\n" for sha, value, status in rows)
+    shas["table"] = commit_as(world, None, "results", results__tsv=table)
+    shas["revert"] = commit_as(world, spaced(0.5, 6), "take it back")
+    world.git("checkout", "-q", "main")
+    return shas
+
+
+def offered(world: World, *arguments: str) -> dict[str, dict[str, object]]:
+    told = json.loads(world.ok("adopt", *arguments, "--dry-run", "--json"))
+    return {str(step["description"]): step for step in told["commits"]}
+
+
+def adopted(world: World, *arguments: str) -> str:
+    ran = world.run("adopt", *arguments, "--yes")
+    assert ran.code == 0, f"{ran.out}\n{ran.err}"
+    return ran.err
+
+
+# -- what would come --------------------------------------------------------------------------------------------------
+
+
+def test_the_offer_lists_claims_and_flags_what_is_no_finding(world: World, theirs: dict[str, str]) -> None:
+    steps = offered(world, "theirs")
+    assert [(name, step["fate"], step["taken"]) for name, step in steps.items()] == [
+        ("alpha to 0.5", "keep", True),
+        ("one more step", "keep", True),
+        ("many more steps", "never measured", False),
+        ("results", "no experiment", False),
+        ("take it back", "no experiment", False),
+    ]
+    assert steps["alpha to 0.5"]["claimed"] == pytest.approx(0.08)
+    assert steps["one more step"]["author"] == "Grace Hopper <grace@example.org>"
+    shown = world.ok("adopt", "theirs", "--dry-run")
+    assert "take  " + theirs["alpha"][:7] in shown
+    assert "+0.080000" in shown
+    assert "+ALPHA = 0.5  # step" in shown
+    assert not world.git("for-each-ref", "refs/autoresearch"), "a look leaves nothing behind"
+
+
+def test_what_may_not_be_taken_is_refused_with_the_reason(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, spaced(0.4, 5), "with the evaluator", bench__py="print('score:', 1)\n")
+    commit_as(world, spaced(0.4, 6) + "#" + "x" * 300_000, "far too long")
+    commit_as(world, spaced(0.4, 6) + "def (:\n", "broken")
+    commit_as(world, spaced(0.4, 6) + "A = 1  # \u202e hidden\n", "hidden")
+    commit_as(world, "import random\nrandom.seed(7)\n" + spaced(0.4, 6), "seeded")
+    commit_as(world, "import random\nrandom.seed(8)\n" + spaced(0.4, 6), "another seed")
+    commit_as(world, "import random\nrandom.seed(8)  # why\n" + spaced(0.4, 6), "a comment")
+    (world.root / "solver.py").unlink()
+    (world.root / "solver.py").symlink_to("/etc/passwd")
+    commit_as(world, None, "a link")
+    world.git("checkout", "-q", "main")
+    refused = {name: str(step["refused"]) for name, step in offered(world, "theirs").items()}
+    assert refused["with the evaluator"] == "it also changes bench.py"
+    assert refused["far too long"] == "its solver.py is larger than 256 KiB, or is missing"
+    assert refused["broken"].startswith("solver.py does not parse")
+    assert refused["hidden"].startswith("its solver.py hides the character U+202E in line ")
+    assert refused["another seed"] == "it changes only a seed, and luck is no finding"
+    assert refused["a comment"] == "it changes no code"
+    assert refused["a link"] == "it makes solver.py a link"
+    assert refused["seeded"] == ""
+
+
+# -- adoption ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_holds_here_is_kept_with_its_author_and_where_it_came_from(world: World, theirs: dict[str, str]) -> None:
+    adopted(world, "theirs", "--tag", "t")
+    kept = world.git("log", "--reverse", "--format=%an|%ae|%aI|%cn|%s|%(trailers:key=Adopted-from,valueonly,separator=%x2C)",
+                     "main..exp/cpu/t").splitlines()[1:]  # fmt: skip
+    assert kept == [
+        f"Grace Hopper|grace@example.org|2026-03-08T12:00:00+00:00|Ada|alpha to 0.5|theirs {theirs['alpha']}",
+        f"Grace Hopper|grace@example.org|2026-03-08T12:00:00+00:00|Ada|one more step|theirs {theirs['n']}",
+    ]
+    assert world.git("diff", "theirs", "exp/cpu/t", "--", "solver.py") == "", "theirs, byte for byte"
+    assert "ok:" in world.ok("log", "--verify")
+    first = world.experiments()[1]
+    assert (first["status"], first["researcher"]) == ("keep", "replicator")
+
+
+def test_what_does_not_hold_here_is_discarded_and_what_stood_on_it_still_fits(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, spaced(0.1, 5), "worse here")
+    commit_as(world, spaced(0.1, 6), "better")
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--tag", "t")
+    assert [e["status"] for e in world.experiments()] == ["baseline", "discard", "keep"]
+    assert world.git("show", "exp/cpu/t:solver.py") + "\n" == spaced(0.3, 6)
+
+
+def test_onto_text_that_moved_on_it_is_merged_or_carried_by_name_or_passed_over(world: World) -> None:
+    world.commit({"solver.py": SOLVER}, "side by side")
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, SOLVER.replace("N = 5", "N = 6"), "by name")
+    commit_as(world, "ALPHA = 0.3\nfor i in range(6):\n    N = i\n", "another way")
+    world.git("checkout", "-q", "main")
+    world.commit({"solver.py": "# ours\n" + SOLVER.replace("0.3", "0.4")}, "ours moved on")
+    told = adopted(world, "theirs", "--tag", "t")
+    assert world.git("show", "exp/cpu/t:solver.py") == "# ours\nALPHA = 0.4  # step\nN = 6"
+    assert "another way  (it does not fit onto our solver.py)" in told
+    assert len(world.experiments()) == 2
+
+
+def test_sources_accumulate_and_nothing_is_measured_twice(world: World, theirs: dict[str, str]) -> None:
+    world.git("checkout", "-qb", "others", "main")
+    commit_as(world, spaced(0.3, 7), "seven", ("Lin", "lin@example.org", GRACE[2]))
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--commits", theirs["alpha"][:8], "--tag", "t")
+    adopted(world, "others")
+    adopted(world, "theirs")
+    assert [e["description"] for e in world.experiments()] == ["baseline", "alpha to 0.5", "seven", "one more step"]
+    assert world.git("show", "exp/cpu/t:solver.py") + "\n" == spaced(0.5, 7), "what would undo a better one is not kept"
+
+
+def test_the_whole_is_one_change(world: World, theirs: dict[str, str]) -> None:
+    adopted(world, "theirs", "--whole", "--tag", "t")
+    _, whole = world.experiments()
+    assert whole["description"] == "all of theirs: 4 commits"
+    assert world.git("diff", "theirs", "exp/cpu/t", "--", "solver.py") == ""
+    assert world.git("log", "-1", "--format=%an", "exp/cpu/t") == "Grace Hopper"
+
+
+def test_the_best_is_tried_first_where_that_is_wanted(world: World, theirs: dict[str, str]) -> None:
+    world.git("checkout", "-q", "theirs")
+    table = (world.root / "results.tsv").read_text().replace("0.950000", "0.880000")
+    commit_as(world, None, "corrected", results__tsv=table)
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--order", "best-first", "--tag", "t")
+    assert [e["description"] for e in world.experiments()[1:]] == ["one more step", "alpha to 0.5"]
+
+
+def test_a_range_and_a_session_are_sources(world: World, theirs: dict[str, str]) -> None:
+    assert list(offered(world, f"{theirs['alpha']}..{theirs['n']}")) == ["one more step"]
+    adopted(world, "theirs", "--tag", "first")
+    steps = offered(world, "cpu/first", "--tag", "second")
+    assert [name for name, step in steps.items() if step["taken"]] == ["alpha to 0.5", "one more step"]
+    assert steps["baseline"]["fate"] == "no experiment"
+    adopted(world, "cpu/first", "--tag", "second")
+    message = world.git("log", "-1", "--format=%B", "exp/cpu/second")
+    assert message.count("Autoresearch-Experiment: cpu/second/0002") == 1
+    assert "cpu/first/0002" not in message, "their stale trailers are not carried over"
+    assert "Autoresearch-Claimed: " in message
+
+
+def test_taken_on_trust_it_says_so_and_is_measured_before_anything_is_compared_with_it(
+    world: World, theirs: dict[str, str]
+) -> None:
+    adopted(world, "theirs", "--trust", "--tag", "t")
+    assert [(e["status"], e["score"]) for e in world.experiments()][1:] == [("keep", None), ("keep", None)]
+    assert "taken on trust, not measured" in world.git("log", "-1", "--format=%B", "exp/cpu/t")
+    world.ok("start", "--resume", "--tag", "t", "--experiments", "1")
+    assert [e["score"] for e in world.experiments()][1:3] == [None, 0.98]
+    assert "ok:" in world.ok("log", "--verify")
+
+
+# -- nothing is lost, nothing is done unasked -------------------------------------------------------------------------
+
+
+def test_nothing_is_run_where_nobody_can_be_asked(world: World, theirs: dict[str, str]) -> None:
+    ran = world.run("adopt", "theirs")
+    assert ran.code == 1
+    assert "add --yes" in ran.err
+    assert not world.git("for-each-ref", "refs/autoresearch", "refs/heads/exp")
+
+
+def test_interrupted_it_goes_on_with_what_is_left(world: World, theirs: dict[str, str]) -> None:
+    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", env={"BENCH_SLEEP": "0.4"})
+    wait_for(lambda: world.git("rev-parse", "-q", "--verify", "exp/cpu/t", check=False))
+    adoption.send_signal(signal.SIGINT)
+    _, said = adoption.communicate(timeout=30)
+    assert adoption.returncode == 130, said
+    assert "git autoresearch adopt theirs" in said
+    adopted(world, "theirs")
+    assert [e["description"] for e in world.experiments()] == ["baseline", "alpha to 0.5", "one more step"]
+    assert "ok:" in world.ok("log", "--verify")
+
+
+def test_an_unknown_source_and_an_unknown_commit_are_named(world: World, theirs: dict[str, str]) -> None:
+    for arguments, what in ((["nowhere"], "names no branch"), (["theirs", "--commits", "1234567"], "is no commit of theirs"),
+                            (["main"], "no commits of its own")):  # fmt: skip
+        ran = world.run("adopt", *arguments, "--dry-run")
+        assert ran.code == 1, ran.out
+        assert what in ran.err
+        assert "try: " in ran.err
+
+
+# -- a branch made to do harm -----------------------------------------------------------------------------------------
+
+
+def test_no_tree_of_theirs_is_checked_out(world: World) -> None:
+    """Hooks, filters, submodules, an agent's settings and a module that shadows another: nothing of it reaches a folder."""
+    ran = world.root.parent / "ran"
+    trap = f"#!/bin/sh\ntouch {ran}\n"
+    world.git("config", "core.hooksPath", ".githooks")
+    world.git("config", "filter.trap.smudge", f"touch {ran}; cat")
+    world.git("config", "filter.trap.clean", "cat")
+    world.git("checkout", "-qb", "theirs", check=False)
+    commit_as(world, spaced(0.5, 5), "honest")
+    hostile = {".githooks/post-checkout": trap, ".gitattributes": "solver.py filter=trap\n", "random.py": f"open({str(ran)!r}, 'w')\n",
+               ".claude/settings.json": '{"hooks": {}}', ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% ran\n'}  # fmt: skip
+    for name, text in hostile.items():
+        (world.root / name).parent.mkdir(exist_ok=True)
+        (world.root / name).write_text(text)
+    (world.root / ".githooks/post-checkout").chmod(0o755)
+    world.git("-c", "core.hooksPath=/dev/null", "add", "-A")
+    world.git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "harmless, really")
+    world.git("-c", "core.hooksPath=/dev/null", "-c", "filter.trap.smudge=cat", "checkout", "-q", "main")
+    assert {path.name for path in world.root.iterdir()} >= {"solver.py", "bench.py"}
+    ran.unlink(missing_ok=True)
+    adopted(world, "theirs", "--tag", "t")
+    assert not ran.exists()
+    assert [e["status"] for e in world.experiments()] == ["baseline", "keep"]
+    names = {path.name for path in (world.folder() / "worktree").iterdir()}
+    assert not names & {".githooks", ".gitattributes", ".claude", ".gitmodules", "random.py"}
