@@ -20,7 +20,7 @@ from autoresearch_git.community.record import Record
 from autoresearch_git.publishing import pages, wording
 from autoresearch_git.publishing.pages import record_of
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place
+from autoresearch_git.publishing.place import Place, notebook_beside
 from autoresearch_git.publishing.results import Result
 
 _SHA = re.compile(
@@ -135,7 +135,7 @@ def _ours(paper: Paper, text: str) -> str:
     except record.BrokenRecordError:
         told = Record()
     web = f"https://github.com/{told.repository}" if told.repository else ""
-    place = Place(told.repository, told.repository, web, told.branch, paper.session.notebook, told.head)
+    place = Place(told.repository, told.repository, web, told.branch, notebook_beside(paper.session, told.branch), told.head)
     page = pages.render(paper, place)
     return "\n".join((page.paper, page.pull, pages.complete(paper, place)))
 

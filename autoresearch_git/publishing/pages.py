@@ -6,6 +6,7 @@ body is too long its longest table is cut, down to a few rows, then the next; th
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from autoresearch_git.experiment import Status
 from autoresearch_git.plaintext import code, inert, one_line
 from autoresearch_git.publishing import wording
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place
+from autoresearch_git.publishing.place import Place, as_published
 from autoresearch_git.publishing.results import Result
 
 LONGEST_BODY = 65_536  # as GitHub counts characters: UTF-16 code units
@@ -106,7 +107,8 @@ def _body(template: str, paper: Paper, place: Place, templates: Path | None, who
 
 
 def _text(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool, limits: dict[str, int]) -> str:
-    values = {"paper": paper, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
+    named = dataclasses.replace(paper, session=as_published(paper.session, place.branch))
+    values = {"paper": named, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
     return rendering.render(template, templates, _FILTERS, **values)
 
 
@@ -152,7 +154,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
     first, best = results.baseline, results.best
     facts = {name: str(value) for name, value in first.platform.items()}
     return Record(
-        session=session.name,
+        session=as_published(session, place.branch).name,
         identity=paper.identity,
         repository=place.repository,
         branch=place.branch,
