@@ -24,6 +24,7 @@ from autoresearch_git.lab import machine, process, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.loop import Limits, Loop
 from autoresearch_git.research.researchers import Researcher, make
@@ -169,8 +170,9 @@ def _read_hubs(repository: Repository, settings: Settings) -> bool:
     try:
         with community.read_library(repository) as library:
             told = community.sync(repository, settings, library, _say, SYNC_PATIENCE, SYNC_SECONDS)
-            if told.reports:
-                _say(f"{told.reports} reports of others are new ({told.findings} findings)")
+            if told.others:
+                are = "is" if told.others == 1 else "are"
+                _say(f"{count(told.others, 'report')} of others {are} new ({count(told.others_findings, 'finding')})")
             return library.count_reports() > 0
     except (AutoresearchError, sqlite3.Error) as error:
         _say(f"note: the community could not be read: {error}")
@@ -241,7 +243,7 @@ def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) 
 
 def _prepare(live: LiveSession, reporter: console.ConsoleReporter) -> None:
     log = live.logs / "prepare.log"
-    reporter.say(f"preparing  {live.session.prepare}")
+    reporter.say(f"preparing  {shlex.join(process.argv(live.session.prepare))}")
     ended = trial.prepare(live.session, live.worktree, log, str(live.folder), reporter.progress)
     if ended.returncode != 0:
         said = [line for line in trial.tail(log).splitlines() if line.strip()]
