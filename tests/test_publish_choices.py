@@ -68,7 +68,7 @@ def test_nothing_is_written_unless_somebody_agrees(ada: Author, answer: str) -> 
         assert ran.code == 1
         assert said(ran) == {
             "nobody": ("nobody is there to be asked", "look at it with --dry-run, then add --yes"),
-        }.get(answer, ("nothing was published", "git autoresearch publish, when you are ready"))  # fmt: skip
+        }.get(answer, ("nothing was published", "the same command again, when you are ready"))  # fmt: skip
     assert ada.written() == []
     assert local(ada.world) == before
     assert (ran.out, ada.github.repositories.keys()) == ("", {HUB})
@@ -120,7 +120,51 @@ def test_another_git_identity_while_the_preview_is_read_changes_nothing(ada: Aut
         ran = terminal.answer("y\n")
     assert ran.code == 0, ran.err
     assert ada.pull.head_ref_oid == ada.tip
-    assert ada.publish().err.endswith("everything is in place; nothing was changed\n")
+    assert ada.publish().err.endswith("nothing to do: everything is in place\n")
+
+
+def test_who_publishes_again_sees_first_what_would_change_and_is_not_asked_about_nothing(ada: Author) -> None:
+    ada.publish()
+    seen = len(ada.github.requests)
+    ran = ada.run("publish")
+    assert (ran.code, ran.err) == (0, "nothing to do: everything is in place\n")
+    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
+    assert ada.written(seen) == []
+    ada.discussion.title = "by hand"
+    ran = ada.run("publish")
+    assert said(ran)[0] == "nobody is there to be asked"
+    assert ran.err.splitlines()[1] == "changes    the paper is updated"
+    assert f"{ada.url}/pull/1, as it is" in ran.err
+    assert "\nDiscussion:\n" in ran.err
+    assert "\npull request:\n" not in ran.err
+    ada.go_on(1)
+    changes = ada.run("publish").err.splitlines()[1]
+    assert changes == f"changes    exp/cpu/t is pushed, {NOTEBOOK} is pushed, the pull request is updated, the paper is updated"
+
+
+def test_who_withdraws_sees_what_stays_and_how_to_remove_it(ada: Author) -> None:
+    ada.publish()
+    ran = ada.run("publish", "--unpublish")
+    assert said(ran) == ("nobody is there to be asked", "look at the lines above, then add --yes")
+    assert f"refs/heads/exp/cpu/t and {NOTEBOOK} at {FORK}, which others may have gone on from" in ran.err
+    (remove,) = re.findall(r"^ +(git push .+)$", ran.err, re.MULTILINE)
+    assert f"gh repo delete {FORK}" in ran.err
+    assert said(ada.answer("n\n", "--unpublish")) == ("nothing was withdrawn", "the same command again, when you are ready")
+    assert (ada.pull.state, ada.discussion.closed) == ("OPEN", False)
+    ada.publish("--unpublish")
+    ada.world.git("-c", f"http.extraHeader=Authorization: Bearer {TOKEN}", *remove.split()[1:])
+    assert [name for name in ada.fork.refs() if "/cpu/t" in name] == []
+    seen = len(ada.github.requests)
+    assert ada.run("publish", "--unpublish").code == 0  # nobody is asked about nothing
+    assert ada.written(seen) == []
+
+
+def test_publishing_what_was_withdrawn_says_that_it_will_be_reopened(ada: Author) -> None:
+    ada.publish()
+    ada.publish("--unpublish")
+    ran = ada.run("publish")
+    assert said(ran)[0] == "nobody is there to be asked"
+    assert ran.err.count(", will be reopened and updated") == 2
 
 
 # -- where it goes ----------------------------------------------------------------------------------------------
@@ -216,6 +260,19 @@ def test_an_origin_that_is_no_github_is_refused(ada: Author, url: str, message: 
     assert ada.written() == []
 
 
+@pytest.mark.parametrize("url", ["https://git.corp.example/ada/x.git", "git@git.corp.example:ada/x.git"])
+def test_a_host_that_is_not_known_may_be_a_github_of_ones_own(ada: Author, url: str) -> None:
+    ada.world.git("remote", "set-url", "origin", url)
+    ada.token = ""
+    message, hint = ada.refused()
+    assert message == f"{url} is no GitHub repository, so no pull request can be opened"
+    known = re.search(r"git config (autoresearch\.api-url) (https://git\.corp\.example/api/v3)", hint)
+    assert known
+    assert hint.endswith("git autoresearch publish --to OWNER/NAME")
+    ada.world.git("config", *known.groups())
+    assert ada.run("publish", "--dry-run").err.startswith("links are as if you may push to ada/x;")
+
+
 def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
     host = ada.github.url.removeprefix("http://")
     ada.token = ""
@@ -234,6 +291,7 @@ def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
     ("arguments", "message"),
     [
         (("--to", "not a name"), "hub = 'not a name' (--to) is not owner/name"),
+        (("--to", "foo"), "hub = 'foo' (--to) is not owner/name"),
         (("--to", "nobody/nothing"), "there is no repository nobody/nothing at "),
         (("--as", "../x"), "'../x' cannot be part of a branch's name"),
         (("--as", "a b"), "'a b' cannot be part of a branch's name"),
@@ -243,7 +301,9 @@ def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
 )
 def test_what_cannot_be_meant_is_refused_on_one_line(ada: Author, arguments: tuple[str, ...], message: str) -> None:
     (ada.world.root / "latin1.md").write_bytes(b"caf\xe9\n")
-    assert ada.refused(*arguments)[0].startswith(message)
+    told = ada.refused(*arguments)
+    assert told[0].startswith(message)
+    assert "karpathy/autoresearch" not in told[1]
     assert ada.written() == []
 
 
@@ -276,6 +336,9 @@ def test_a_session_of_somebody_else_is_published_only_if_it_is_said_to_be_mine(a
     hers = Author(ada.github, ada.hub, eve)
     assert hers.refused() == ("session cpu/t was not begun here, so it may be somebody else's",
                               "if it is yours: git autoresearch publish cpu/t --mine")  # fmt: skip
+    shown = hers.run("publish", "--dry-run")
+    assert (shown.code, "publish it takes --mine" in shown.err) == (0, True)
+    assert "--mine" not in hers.run("publish", "--dry-run", "--mine").err + ada.run("publish", "--dry-run").err
     assert ada.written() == []
     hers.publish("--mine")
     assert ada.pull.head_ref_oid == eve.git("rev-parse", "exp/cpu/t")
