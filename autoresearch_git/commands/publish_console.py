@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,7 +128,7 @@ def preview_withdrawal(draft: Draft, plan: Plan) -> bool:
     refs = [ref for ref in names(plan.place) if ref in plan.refs]
     if plan.home and refs:
         _row("stays", f"{' and '.join(refs)} at {plan.home.name}, which others may have gone on from; to remove them:")
-        _row("", f"git push {plan.home.url} --delete {' '.join(refs)}")
+        _row("", shlex.join(["git", "push", plan.home.url, "--delete", *refs]))
         if plan.home.owner_name != plan.target.name:
             _row(
                 "stays", f"your fork {plan.home.web}; to remove it, with all that is in it: gh repo delete {plan.place.repository}"
