@@ -6,6 +6,9 @@ import dataclasses
 import itertools
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -242,6 +245,53 @@ def test_the_title_has_the_name_that_it_is_published_under(ada: Author) -> None:
     assert ada.pull.title == ada.discussion.title == "exp/cpu/other: 0.8700 → 0.9900 in 6 experiments"
     (ada.world.root / "p.md").write_text(ada.discussion.body)
     assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+# -- adopted ------------------------------------------------------------------------------------------------------
+
+
+def adopted(world: World, folder: Path, body: str) -> dict[str, str]:
+    """What the line of a body would do in a fresh clone without settings, by the first word of each line that says so."""
+    subprocess.run(["git", "clone", "-q", str(world.root), str(folder)], check=True)
+    subprocess.run(["git", "config", "--global", f"url.{world.root}.insteadOf", "https://github.com/ada/toy.git"], check=True)
+    (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
+    ran = subprocess.run(["bash", "-c", f"{line} --dry-run"], cwd=folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return dict(row.split(None, 1) for row in ran.stdout.splitlines())
+
+
+def test_the_line_that_adopts_carries_whatever_the_session_was_run_with(toy: World, tmp_path: Path) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    toy.commit({"it's \\ one.py": "X = 1\n", "two.py": "Y = 2\n"})
+    run = """NAME="it's $PWD" {python} bench.py --name 'a  b'"""
+    toy.git("config", "autoresearch.editable", "solver.py\nit's \\ one.py\n")
+    times = ("--budget", "1.5m", "--timeout", "777")
+    toy.ok("start", "--tag", "t", "--experiments", "1", "--run", run, "--prepare", "echo 'it is'", *times)
+    told = adopted(toy, tmp_path / "clone", json.loads(toy.ok("publish", "--dry-run", "--json"))["pull_request"])
+    assert (told["metric"], told["editable"]) == ("score (max)", "solver.py it's \\ one.py")
+    words = shlex.split(told["run"])
+    assert words[:2] == ["/bin/sh", "-c"]
+    assert words[2] == run.replace("{python}", sys.executable)
+    assert told["budget"].startswith("90 s a run, killed after 777 s")
+    assert told["prepare"] == "echo 'it is'"
+
+
+def test_what_the_repository_says_of_itself_does_not_change_what_is_adopted(toy: World, tmp_path: Path) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    toy.commit({".autoresearch.toml": "budget = 20\nmetric = 'loss'\ntimeout = 30\n"})
+    toy.ok("start", "--tag", "t", "--experiments", "1", "--budget", "300", "--timeout", "600")
+    told = adopted(toy, tmp_path / "clone", json.loads(toy.ok("publish", "--dry-run", "--json"))["discussion"])
+    assert told["metric"] == "score (max)"
+    assert told["budget"].startswith("300 s a run, killed after 600 s")
+
+
+def test_where_nothing_was_kept_nothing_is_called_the_best(toy: World) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    told = session_of(toy, 0.5, (Status.DISCARD, 0.4))
+    for body in (told["paper"], told["pull_request"], json.loads(toy.ok("publish", "--dry-run", "--json"))["pull_request"]):
+        prose = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+        assert "git autoresearch start --from " in prose or "Adopt it" not in prose
+        assert not re.search(r"\bbest\b", prose), prose
 
 
 # -- text that would do something -----------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoresearch_git import config
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Session, Status
 from autoresearch_git.ledger import trailers
 from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.publishing import adoption
 from autoresearch_git.publishing import results as tally
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
@@ -60,6 +62,7 @@ class Paper:
     adopted_from: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     program: str = ""
+    adopting: str = ""  # the options of `start` that measure what this session measured, where a clone has no settings
     notes: str = ""
 
     # -- numbers of the whole session -----------------------------------------------------------------------------
@@ -175,6 +178,7 @@ def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float |
         adopted_from=_adopted(repository, results),
         read=book.inspiration,
         program=_program(repository, session),
+        adopting=adoption.options(session, config.named_at(repository, session.base)),
         notes=notes,
     )
 
