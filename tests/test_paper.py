@@ -87,7 +87,7 @@ def test_a_paper_of_ours_holds_against_the_commits(world: World, paper: Path) ->
     assert any("the session has 0.990000 where it says 0.999000" in problem for problem in told["problems"])
 
 
-@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "headline", "count", "invented", "constant",
+@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "estimate", "metric", "unsaid", "headline", "count", "invented", "constant",
                                   "kept", "ends", "span", "indented", "fenced", "digest"])  # fmt: skip
 def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: Path, case: str) -> None:
     text = paper.read_text()
@@ -97,7 +97,10 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
         "sign": ("| 0.820000 | −0.050000 |", "| 0.820000 | +0.050000 |", "the session has −0.050000 where it says +0.050000"),
         "sha": (f"`{first}` | 0.09", "`abcdef1` | 0.09", "abcdef1 is no commit of this repository"),
         "swapped": (f"`{first}` | 0.09", f"`{second}` | 0.09", f"the session has {first} where it says {second}"),
-        "record": ('"keep":2', '"keep":5', "its record says experiments {'keep': 5, 'discard': 4, 'crash': 0}; the session says"),
+        "record": ('"keep":2', '"keep":5', "its record says experiments keep 5, discard 4, crash 0; the session says keep 2, discard 4, crash 0"),
+        "estimate": ('"best":{"mean":0.99', '"best":{"mean":0.999', "its record says best 0.999, sd 0.0, n 1; the session says 0.99, sd 0.0, n 1"),
+        "metric": ('"direction":"max"', '"direction":"min"', "its record says metric score, min; the session says score, max"),
+        "unsaid": ('"seeds":[42,43],', "", "its record says seeds nothing; the session says 42, 43"),
         "headline": ("score: 0.870000 → 0.990000", "score: 0.870000 → 0.999000", "the session has 0.990000 where it says 0.999000"),
         "count": ("6 experiments on cpu", "60 experiments on cpu", "the session has 6 where it says 60"),
         "invented": ("## Setup", f"## Setup\n\nAnd `{'c0ffee' * 6}1234` gave 0.99.", f"{'c0ffee' * 6}1234 is no commit of this repository"),
@@ -114,7 +117,7 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
     ran = world.run("paper", "--check", str(paper))
     assert ran.code == 1
     assert message in ran.out
-    if case != "record":
+    if "its record says" not in message:
         line = 1 + text.partition(before)[0].count("\n") + after.count("\n")
         assert f"wrong: line {line}: {message}" in ran.out
     told = ran.out.count("wrong: ")

@@ -328,3 +328,36 @@ def test_notes_stand_in_the_paper_and_are_kept_for_the_next(ada: Author, tmp_pat
     seen = len(github.requests)
     ada.publish()
     assert ada.written(seen) == []
+
+
+@pytest.mark.parametrize("nothing", ["", " \n\t\n", "<!-- to be written -->\n"])
+def test_an_empty_file_takes_the_notes_off_for_good(ada: Author, nothing: str) -> None:
+    ada.world.write({"notes.md": "ALPHA wants to be *0.6*.\n", "empty.md": nothing})
+    ada.publish("--notes", "notes.md")
+    assert "## Notes" in ada.discussion.body
+    for arguments in (("--notes", "empty.md"), ()):
+        ada.publish(*arguments)
+        assert "## Notes" not in ada.discussion.body
+        assert "ALPHA wants" not in ada.discussion.body
+    assert "## Notes" not in ada.world.ok("paper")
+
+
+def test_a_number_in_the_notes_that_is_not_the_sessions_is_told_and_stops_nothing(ada: Author) -> None:
+    """They are the author's own words, and the paper says so; what they tell of the session is looked up like anybody's."""
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n\nALPHA of 0.6431 gave 0.9987, see `c0ffee1`.\n"})
+    dry = ada.run("publish", "--dry-run", "--notes", "notes.md")
+    ran = ada.publish("--notes", "notes.md")
+    for shown in (dry, ran):
+        told = re.findall(r"your notes, line (\d+: .+)", shown.err)
+        assert told == ["3: c0ffee1 is no commit of this repository", "3: 0.6431 is no number of this session's headline",
+                        "3: 0.9987 is no number of this session's headline"]  # fmt: skip
+    assert "0.9987" in ada.discussion.body
+    assert "comes from the session's record in git, but for the notes, which are the author's own words." in ada.discussion.body
+    ada.world.write({"p.md": ada.discussion.body})
+    checked = ada.run("paper", "--check", "p.md")
+    assert checked.code == 1
+    assert re.findall(r"wrong: line \d+: (\S+) ", checked.out) == ["c0ffee1", "0.6431", "0.9987"]
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n"})
+    assert "your notes" not in ada.publish("--notes", "notes.md").err
+    ada.world.write({"p.md": ada.discussion.body})
+    assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")

@@ -35,6 +35,8 @@ def _row(label: str, text: str) -> None:
 def show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
     """Everything, to stdout and to files; nobody was asked anything."""
     files = _write(draft, told, output) if output else []
+    for problem in publication.notes_problems(draft.repository, draft.paper):
+        say(f"note: {problem}")
     if as_json:
         click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
         return
@@ -91,7 +93,8 @@ def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
     if not plan.whole:
         new = f"new, in {plan.categories[0].name}" if plan.categories else ""
         rows.append(("paper", _state(plan.discussion, told.title, told.paper) or new))
-    return [*rows, *(("note", note) for note in plan.notes)]
+    notes = (*plan.notes, *publication.notes_problems(draft.repository, draft.paper))
+    return [*rows, *(("note", note) for note in notes)]
 
 
 def preview_withdrawal(draft: Draft, plan: Plan) -> None:
