@@ -55,12 +55,12 @@ def test_the_paper_is_the_same_wherever_it_is_asked_for(world: World, paper: Pat
     assert sorted(told) == ["paper", "pull_request", "title"]
     assert (told["title"], told["paper"]) == ("exp/cpu/t: 0.8700 → 0.9900 in 6 experiments", text)
     assert "**score: 0.870000 → 0.990000** (+0.120000; higher is better)" in text
-    assert "6 experiments on cpu, 300 s each: 2 kept, 4 discarded, 0 crashed" in text
+    assert "6 experiments on cpu with a budget of 300 s a run: 2 kept, 4 discarded, 0 crashed" in text
     for heading in ("Highlights", "Top wins", "The shape of each optimum", "Dead ends", "Adopt it", "Setup"):
         assert f"\n## {heading}\n" in text
     for e in world.experiments("t"):
         assert text.count(str(e["commit"])[:7]) >= 1
-    assert "| ALPHA | 0.3 | 0.15: −0.112500 · **0.6: +0.090000** · 1.2: −0.360000 |" in text
+    assert "| ALPHA | 0.3 | 0.15: −0.112500 · **0.6: +0.090000** |\n| ALPHA | 0.6 | 1.2: −0.360000 |\n" in text
 
 
 def test_what_an_author_adds_holds_where_its_numbers_do(world: World, paper: Path) -> None:
@@ -169,9 +169,9 @@ def outcomes(paper: str) -> list[str]:
         (0.00006, 0.0003, 0.0, "0.000060 → 0.000300", "0.000060 → 0.000300** (+0.000240;"),
         (9999.5, 12344.5, 0.0, "9999.5000 → 12344.5000", "9999.5 → 12344.5** (+2345.00;"),
         (0.9, 0.90000025, 0.0, "0.90000000 → 0.90000025", "0.90000000 → 0.90000025** (+0.00000025;"),
-        (1000, 2234.5, 3.2, "1000.0000 → 2234.5000", "1000.00 → 2234.50** (+1234.5 ± 2.8;"),
-        (0.5, 0.500012, 4e-7, "0.500000 → 0.500012", "0.50000000 → 0.50001200** (+0.00001200 ± 0.00000035;"),
-        (0.87, 0.99, 0.001, "0.8700 → 0.9900", "0.870000 → 0.990000** (+0.12000 ± 0.00087;"),
+        (1000, 2234.5, 3.2, "1000.0000 → 2234.5000", "1000.00 → 2234.50** (+1234 ± 17;"),
+        (0.5, 0.500012, 4e-7, "0.500000 → 0.500012", "0.5000000 → 0.5000120** (+0.0000120 ± 0.0000022;"),
+        (0.87, 0.99, 0.001, "0.8700 → 0.9900", "0.870000 → 0.990000** (+0.1200 ± 0.0055;"),
     ],
 )  # fmt: skip
 def test_no_two_numbers_are_written_alike(toy: World, first: float, last: float, spread: float, title: str, highlight: str) -> None:
@@ -187,6 +187,40 @@ def test_no_two_numbers_are_written_alike(toy: World, first: float, last: float,
 def test_numbers_of_any_size_are_written(toy: World) -> None:
     told = session_of(toy, 1e15, (Status.KEEP, 2e15))
     assert told["title"] == "exp/cpu/s: 1e+15 → 2e+15 in 1 experiment"
+
+
+def test_what_a_plus_minus_holds_is_within_the_noise_and_nothing_else(toy: World) -> None:
+    """One difference of two runs gives one degree of freedom: its t of 6.314 makes 0.01 of the baseline's spread a long way."""
+    tried = ((Status.DISCARD, 0.55), (Status.KEEP, 0.5448), (Status.DISCARD, 0.5), (Status.KEEP, 0.65), (Status.DISCARD, 0.4))
+    told = session_of(toy, 0.5, *tried, spread=0.01)
+    assert told["title"] == "exp/cpu/s: 0.5000 → 0.6500 in 5 experiments"
+    paper = told["paper"]
+    rows = re.findall(r"^\| ([+−]\S+) ± (\S+) \|(?: 0\.\S+ \|)? change (\w) ", paper, re.MULTILINE)
+    widths = {name: (float(delta.replace("−", "-")), float(width)) for delta, width, name in rows}
+    assert widths == {"b": (0.050, 0.055), "c": (0.045, 0.055), "d": (-0.045, 0.063), "e": (0.105, 0.063), "f": (-0.250, 0.063)}
+    noise = paper.partition("lay within the noise")[2].partition("\n## ")[0]
+    assert "| change b |" in noise
+    assert "| change d |" in noise
+    assert "| change f |" in paper.partition("## Dead ends\n")[2].partition("lay within")[0]
+    wins = paper.partition("## Top wins\n")[2].partition("\n## ")[0]
+    doubted = {
+        name: "not resolved: 0 lies within its ±" in line
+        for line in wins.splitlines()
+        for name in re.findall(r"change (\w) ", line)
+    }
+    assert doubted == {"e": False, "c": True}
+    for body in (paper, told["pull_request"]):
+        assert len(re.findall(r"± is half the width of a 90 % interval \(Student's t, 1 degree of freedom\)", body)) == 1
+        assert "1 of the 2 gains above is not resolved on its own: 0 lies within its ±." in body
+        assert "The best of 5 was picked after looking, so expect less of its gain when it is measured again." in body
+
+
+def test_a_gain_that_is_not_resolved_is_said_to_be_none_wherever_it_is_told(toy: World) -> None:
+    told = session_of(toy, 0.5, (Status.KEEP, 0.5448), spread=0.01)
+    assert told["title"] == "exp/cpu/s: 0.5000 → 0.5448 in 1 experiment, within the noise"
+    for body in (told["paper"], told["pull_request"]):
+        assert "(+0.045 ± 0.055, not resolved: 0 lies within; higher is better)" in body
+        assert "was picked after looking" not in body  # of one there is no choice
 
 
 def test_without_measured_noise_nothing_is_called_noise_or_confirmed(toy: World) -> None:
@@ -223,6 +257,36 @@ def test_a_session_without_a_gain_says_so(toy: World, others: tuple[tuple[Status
         assert f"- **score: 0.500000**, {text}" in told[body]
         assert "+0.000000" not in told[body]
         assert " 0 experiments" not in told[body]
+
+
+@pytest.mark.parametrize(
+    ("trained", "told"),
+    [
+        ((300.2, 299.1, 301), "2 experiments on cpu, 300 s of training each"),
+        ((300.2, 299.1, 4), "2 experiments on cpu with a budget of 300 s a run"),
+        ((300.2, 299.1, None), "2 experiments on cpu with a budget of 300 s a run"),
+    ],
+)
+def test_each_is_said_to_have_trained_for_the_budget_only_where_it_did(
+    toy: World, trained: tuple[float | None, ...], told: str
+) -> None:
+    made = [
+        experiment(0, Status.BASELINE, "baseline", 0.5),
+        experiment(1, Status.KEEP, "a", 0.6),
+        experiment(2, Status.CRASH, "b", None),
+    ]
+    runs = [m for e in made for m in e.measurements]
+    figures = iter([{**m.figures, "training_seconds": s} if s else m.figures for m, s in zip(runs, (*trained, None), strict=True)])
+    made = [
+        dataclasses.replace(e, measurements=tuple(dataclasses.replace(m, figures=next(figures)) for m in e.measurements))
+        for e in made
+    ]
+    write_session(toy, "n", made)
+    for body in ("paper", "pull_request"):
+        text = json.loads(toy.ok("paper", "--json"))[body]
+        assert told in text
+        (toy.root / "p.md").write_text(text)
+        assert toy.ok("paper", "--check", "p.md").startswith("ok: ")
 
 
 def test_names_with_numbers_are_no_numbers(toy: World) -> None:
@@ -401,6 +465,38 @@ def test_the_record_of_a_hostile_session_is_whole(hostile: dict[str, str]) -> No
         assert told.findings
         assert hostile[body].count("<!-- autoresearch:1") == 1
         assert all("\u202e" not in claim.description and "\x1b" not in claim.description for claim in told.findings)
+
+
+# -- as GitHub shows it -------------------------------------------------------------------------------------------
+
+
+def test_no_paragraph_goes_over_several_lines_which_github_would_break(world: World, hostile: dict[str, str]) -> None:
+    bodies = [
+        json.loads(world.ok("paper", "--json")),
+        hostile,
+        json.loads(world.ok("publish", "--dry-run", "--json", "--to", "o/n")),
+    ]
+    texts = [told[name] for told in bodies for name in ("paper", "discussion", "pull_request") if name in told]
+    assert len(texts) == 6
+    for text in texts:
+        wrapped = [t for t in tokens_of(text) if t.type == "inline" and t.map and t.map[1] - t.map[0] > 1]
+        assert [t.content for t in wrapped] == []
+
+
+def test_notes_that_are_wrapped_are_shown_as_they_were_meant(world: World, tmp_path: Path) -> None:
+    notes = ["A paragraph that goes on", "over two lines.", "", "- an item", "  that does, too", "  1. and one", "     inside it", "",
+             "> quoted, and", "> on another", "line", "", "```", "def f():", "    return 1", "```", "", "| a | b |", "|---|---|",
+             "| c | d |", "", "A break that is meant  ", "stays, and\\", "this one, too.", "", "    code", "    too", "",
+             "> [!NOTE]", "> GitHub's own", "> kind of box", "", "A note[^a] and[^b].", "", "[^a]: One note", "with a second line.",
+             "[^b]: Two."]  # fmt: skip
+    (tmp_path / "notes.md").write_text("\n".join(notes))
+    told = json.loads(world.ok("publish", "--dry-run", "--json", "--to", "o/n", "--notes", str(tmp_path / "notes.md")))
+    shown = told["discussion"].partition("## Notes\n\n")[2].partition("\n\n## Top wins")[0]
+    assert shown.splitlines() == [
+        "A paragraph that goes on over two lines.", "", "- an item that does, too", "  1. and one inside it", "",
+        "> quoted, and on another line", "", "```", "def f():", "    return 1", "```", "", "| a | b |", "|---|---|",
+        "| c | d |", "", "A break that is meant  ", "stays, and\\", "this one, too.", "", "    code", "    too", "",
+        "> [!NOTE]", "> GitHub's own kind of box", "", "A note[^a] and[^b].", "", "[^a]: One note with a second line.", "[^b]: Two."]  # fmt: skip
 
 
 # -- templates --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from autoresearch_git.community.record import ClaimedChange, Estimate, Record
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Status
 from autoresearch_git.plaintext import code, inert, one_line
-from autoresearch_git.publishing import wording
+from autoresearch_git.publishing import paragraphs, wording
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
 from autoresearch_git.publishing.results import Result
@@ -35,7 +35,7 @@ MOST_GUESSES = 4  # at how many rows of a table fit
 _FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
     "day": wording.day, "plain": wording.plain, "duration": wording.duration, "digits": wording.digits_for,
-    "code": code,
+    "code": code, "listed": wording.listed,
 }  # fmt: skip
 
 
@@ -73,7 +73,8 @@ def title(paper: Paper, place: Place) -> str:
     ends = results.baseline.value, results.best.value
     digits = wording.decimals(ends, [results.total.delta], 4)  # 4 as upstream has it
     first, last = (wording.figure(value, digits) for value in ends)
-    return f"{branch}: {first} → {last} in {tried}"
+    unsure = ", within the noise" if results.within_noise(results.total) else ""
+    return f"{branch}: {first} → {last} in {tried}{unsure}"
 
 
 def mark(identity: str) -> str:
@@ -102,7 +103,7 @@ def _body(template: str, paper: Paper, place: Place, templates: Path | None, who
     if length(head + told) > LONGEST_BODY:
         raise AutoresearchError(f"{template} gives {length(head + told):,} characters without its tables; GitHub takes "
                                 f"{LONGEST_BODY:,}", "shorten the notes or your template")  # fmt: skip
-    return head + told
+    return head + paragraphs.joined(told)
 
 
 def _text(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool, limits: dict[str, int]) -> str:
