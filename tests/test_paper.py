@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_had_is_one_line(world: World, arguments: tuple[st
 # -- sessions of every kind -----------------------------------------------------------------------------------------
 
 
-def session_of(world: World, first: float, *others: tuple[Status, float], spread: float | None = 0.0) -> dict[str, str]:
+def session_of(world: World, first: float, *others: tuple[Status, float | None], spread: float | None = 0.0) -> dict[str, str]:
     """The paper of a session of these values, and that it holds; `spread` is that of the baseline's two runs, if it had two."""
     base = experiment(0, Status.BASELINE, "baseline", first)
     runs = [dataclasses.replace(base.measurements[0], value=first - (spread or 0) / 2),
@@ -287,6 +287,24 @@ def test_each_is_said_to_have_trained_for_the_budget_only_where_it_did(
         assert told in text
         (toy.root / "p.md").write_text(text)
         assert toy.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        ((), "- Every experiment is a commit in one ref:"),
+        (((Status.KEEP, 0.6),), "- Every experiment is a commit in one ref:"),
+        (((Status.DISCARD, 0.4),), "- Every experiment, also the discarded one, is a commit in one ref:"),
+        (((Status.DISCARD, 0.4), (Status.DISCARD, 0.3), (Status.CRASH, None)),
+         "- Every experiment, also the 2 discarded and the crashed one, is a commit in one ref:"),
+        (((Status.CRASH, None), (Status.CRASH, None)), "- Every experiment, also the 2 crashed ones, is a commit in one ref:"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_notebook_is_said_with_what_there_is(
+    toy: World, others: tuple[tuple[Status, float | None], ...], text: str
+) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    assert text in session_of(toy, 0.5, *others)["pull_request"]
 
 
 def test_names_with_numbers_are_no_numbers(toy: World) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from author import FORK, HUB, NOTEBOOK, TOKEN, Author, said
 from conftest import World, marked_processes, wait_for
-from github_standin import GitHub
+from github_standin import GitHub, git
 
 from autoresearch_git.community import record
 
@@ -82,7 +85,7 @@ def test_whoever_agrees_has_seen_where_it_goes_and_what_it_says(ada: Author) -> 
     assert asked
     for line in (f"session cpu/t to {HUB} (origin), for everybody to see", "exp/cpu/t: 0.8700 → 0.9900 in 6 experiments",
                  f"exp/cpu/t to {FORK}, a fork that is made first: the baseline, 2 kept experiments, the results",
-                 f"{NOTEBOOK}: all 7 experiments, also what was discarded", "new, a draft into main",
+                 f"{NOTEBOOK}: the baseline and all 6 experiments, also what was discarded", "new, a draft into main",
                  "new, in Show and tell", "## Top wins"):  # fmt: skip
         assert line in shown
     preview = ada.world.folder() / "preview"
@@ -361,3 +364,40 @@ def test_a_number_in_the_notes_that_is_not_the_sessions_is_told_and_stops_nothin
     assert "your notes" not in ada.publish("--notes", "notes.md").err
     ada.world.write({"p.md": ada.discussion.body})
     assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+# -- without discards -------------------------------------------------------------------------------------------
+
+
+def test_without_discards_no_commit_is_named_that_nobody_can_fetch(ada: Author) -> None:
+    ada.publish("--without-discards")
+    fetchable = git.run(ada.fork.git_dir, "rev-list", "--all").split()
+    discarded = [str(e["commit"])[:7] for e in ada.world.experiments() if e["status"] == "discard"]
+    assert len(discarded) == 4
+    for body in (ada.pull.body, ada.discussion.body):
+        assert not [sha for sha in discarded if sha in body]
+        told = record.read(body)
+        assert told
+        assert [claim.status for claim in told.findings].count("discard") == 4
+        assert all(claim.commit in fetchable for claim in told.findings if claim.commit)
+        assert "measure it again" not in body
+        ada.world.write({"p.md": body})
+        assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+    ada.world.write({"p.md": ada.discussion.body.replace("| −0.050000 |", "| −0.060000 |")})
+    assert "the session has −0.050000 where it says −0.060000" in ada.world.run("paper", "--check", "p.md").out
+
+
+def test_a_notebook_that_was_published_before_stays_and_is_told_with_the_way_to_remove_it(ada: Author) -> None:
+    ada.publish()
+    ran = ada.publish("--without-discards", "--json")
+    (note,) = json.loads(ran.out)["notes"]
+    assert f"note       {note}" in ran.err  # in the preview, too
+    command = note.partition("; to remove it: ")[2]
+    assert note.startswith(f"{NOTEBOOK}, with what was discarded, stays at {FORK} from an earlier publication; ")
+    assert list(ada.fork.refs("refs/autoresearch")) == [NOTEBOOK]
+    ada.fork.allow("ada", "admin")
+    environment = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader",
+                   "GIT_CONFIG_VALUE_0": "Authorization: Basic " + base64.b64encode(f"x:{TOKEN}".encode()).decode()}  # fmt: skip
+    subprocess.run(shlex.split(command), cwd=ada.world.root, check=True, capture_output=True, env=environment)
+    assert ada.fork.refs("refs/autoresearch") == {}
+    assert json.loads(ada.publish("--json").out)["notes"] == []

@@ -88,13 +88,19 @@ def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
         has = count(len(below), "commit")
         rows.append(("", f"and {has} below the baseline that {target.name} does not have, the last: {below[-1]}"))
     if place.notebook:
-        rows.append(("notebook", f"{place.notebook}: all {count(len(book.experiments), 'experiment')}, also what was discarded"))
+        rows.append(("notebook", f"{place.notebook}: {_all(draft)}"))
     rows.append(("pull", _state(plan.pull, told.title, told.pull) or f"new, a draft into {target.default_branch}"))
     if not plan.whole:
         new = f"new, in {plan.categories[0].name}" if plan.categories else ""
         rows.append(("paper", _state(plan.discussion, told.title, told.paper) or new))
     notes = (*plan.notes, *publication.notes_problems(draft.repository, draft.paper))
     return [*rows, *(("note", note) for note in notes)]
+
+
+def _all(draft: Draft) -> str:
+    results = draft.paper.results
+    tried = {0: "", 1: " and the experiment"}.get(len(results.rows), f" and all {len(results.rows)} experiments")
+    return f"the baseline{tried}{', also what was discarded' if results.not_kept else ''}"
 
 
 def preview_withdrawal(draft: Draft, plan: Plan) -> None:

@@ -113,10 +113,16 @@ def _ours(paper: Paper, text: str) -> str:
         told = record.read(text) or Record()
     except record.BrokenRecordError:
         told = Record()
-    web = f"https://github.com/{told.repository}" if told.repository else ""
-    place = Place(told.repository, told.repository, web, told.branch, paper.session.notebook, told.head)
+    place = _place(paper, told)
     page = pages.render(paper, place)
     return "\n".join((page.paper, page.pull, pages.complete(paper, place)))
+
+
+def _place(paper: Paper, told: Record) -> Place:
+    """Where a body was posted, by its record. Without the notebook it names no commit of what was not kept."""
+    web = f"https://github.com/{told.repository}" if told.repository else ""
+    kept_back = any(not claim.commit for claim in told.findings)
+    return Place(told.repository, told.repository, web, told.branch, "" if kept_back else paper.session.notebook, told.head)
 
 
 # -- the record ---------------------------------------------------------------------------------------------------------
@@ -131,16 +137,17 @@ def _record_problems(paper: Paper, text: str) -> Iterator[str]:
     if told is None:
         yield "it does not begin with a record"
         return
-    written = record.write(record_of(paper, Place(repository=told.repository, branch=told.branch, head=told.head), 10**9))
+    written = record.write(record_of(paper, _place(paper, told), 10**9))
     ours = record.read(written)  # as a reader has it: on one line, and cut to size
     assert ours is not None
     for name in (f.name for f in dataclasses.fields(Record)):
         if name not in ("findings", "replications") and getattr(told, name) != getattr(ours, name):
             yield f"its record says {name} {_in_words(getattr(told, name))}; the session says {_in_words(getattr(ours, name))}"
-    known = {claim.commit: claim for claim in ours.findings}
+    known = {(claim.commit, claim.description): claim for claim in ours.findings}
     for claim in told.findings:
-        if claim != known.get(claim.commit):
-            yield f"its record says {_in_words(claim.delta)} ({claim.status}) of {claim.commit[:7]}; the session says otherwise"
+        if claim != known.get((claim.commit, claim.description)):
+            what = claim.commit[:7] or claim.description
+            yield f"its record says {_in_words(claim.delta)} ({claim.status}) of {what}; the session says otherwise"
 
 
 def _in_words(value: object) -> str:

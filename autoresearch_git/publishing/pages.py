@@ -169,7 +169,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
         platform={"name": session.platform, **facts},
         researcher=", ".join(paper.researchers),
         adopted_from=paper.adopted_from,
-        findings=tuple(_claims(paper, room)),
+        findings=tuple(_claims(paper, place, room)),
         seeds=paper.seeds,
         program=paper.program,
         cost={"hours": round(paper.seconds / 3600, 3), "runs": paper.runs},
@@ -180,11 +180,12 @@ def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | No
     return None if value is None else Estimate(value, sd, runs)
 
 
-def _claims(paper: Paper, room: int) -> Iterator[ClaimedChange]:
+def _claims(paper: Paper, place: Place, room: int) -> Iterator[ClaimedChange]:
     for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.unweighed, *paper.results.crashed):
         experiment = row.experiment
         delta = None if row.delta is None else float(f"{row.delta:.6g}")
-        claim = ClaimedChange(experiment.commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
+        commit = experiment.commit if place.holds_all or experiment.status.advances else ""
+        claim = ClaimedChange(commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
         room -= 110 + len(claim.description)
         if room < 0:
             return

@@ -36,6 +36,11 @@ class Place:
     withdrawn: bool = False
     discards: bool = True
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether others can fetch what was not kept, too: that lies in the notebook alone."""
+        return bool(self.notebook or not self.web)
+
 
 def branch_named(repository: Repository, session: Session, tag: str) -> str:
     """The branch that a session is published as under a tag. Raises AutoresearchError for a tag that cannot be."""

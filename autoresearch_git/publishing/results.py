@@ -61,6 +61,12 @@ class Results:
     def crashed(self) -> list[Result]:
         return self._of(Status.CRASH)
 
+    @property
+    def not_kept(self) -> list[str]:
+        """How many of each other outcome there are, as words; nothing of what there is none of."""
+        counted = ((self.discarded, "discarded"), (self.crashed, "crashed"))
+        return [f"the {len(rows)} {word}" if len(rows) > 1 else f"the {word}" for rows, word in counted if rows]
+
     def _of(self, status: Status) -> list[Result]:
         return [row for row in self.rows if row.experiment.status is status]
 
