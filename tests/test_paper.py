@@ -211,7 +211,7 @@ def test_what_a_plus_minus_holds_is_within_the_noise_and_nothing_else(toy: World
     assert doubted == {"e": False, "c": True}
     for body in (paper, told["pull_request"]):
         assert len(re.findall(r"± is half the width of a 90 % interval \(Student's t, 1 degree of freedom\)", body)) == 1
-        assert "1 of the 2 gains above is not resolved on its own: 0 lies within its ±." in body
+        assert "1 of the 2 kept gains is not resolved on its own: 0 lies within its ±." in body
         assert "The best of 5 was picked after looking, so expect less of its gain when it is measured again." in body
 
 
@@ -305,6 +305,16 @@ def test_what_is_in_the_notebook_is_said_with_what_there_is(
 ) -> None:
     toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
     assert text in session_of(toy, 0.5, *others)["pull_request"]
+
+
+def test_what_is_to_be_measured_again_can_be_fetched(toy: World) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    again = experiment(1, Status.DISCARD, "a", 0.5)
+    twice = (*again.measurements, dataclasses.replace(again.measurements[0], seed=43, value=0.5001))
+    write_session(toy, "n", [experiment(0, Status.BASELINE, "baseline", 0.5), dataclasses.replace(again, measurements=twice)])
+    for choice, asked in (("--with-discards", 1), ("--without-discards", 0)):
+        paper = json.loads(toy.ok("publish", "--dry-run", "--json", choice))["discussion"]
+        assert paper.count("was better on one seed and not on another: measure it again") == asked
 
 
 def test_names_with_numbers_are_no_numbers(toy: World) -> None:

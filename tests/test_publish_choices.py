@@ -380,7 +380,6 @@ def test_without_discards_no_commit_is_named_that_nobody_can_fetch(ada: Author) 
         assert told
         assert [claim.status for claim in told.findings].count("discard") == 4
         assert all(claim.commit in fetchable for claim in told.findings if claim.commit)
-        assert "measure it again" not in body
         ada.world.write({"p.md": body})
         assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
     ada.world.write({"p.md": ada.discussion.body.replace("| −0.050000 |", "| −0.060000 |")})
