@@ -141,17 +141,24 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
         assert str(ada.world.experiments()[-1]["commit"])[:7] in stranger.ok(*log.split(), "--tsv")
 
 
-def test_a_stranger_goes_on_from_the_best_commit_by_the_line_of_either_body(
+def test_the_line_of_either_body_runs_the_same_experiment_where_nothing_is_set(
     published: tuple[Author, Repository], tmp_path: Path
 ) -> None:
+    """What the session was run with stands in its author's git configuration alone, which no clone brings along."""
     ada, _ = published
     best = [e for e in ada.world.experiments() if e["status"] == "keep"][-1]
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
         stranger = World(tmp_path / f"stranger{n}")
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
-        stranger.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py", inspiration="no")
         (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
-        subprocess.run(["bash", "-c", f"{line} --tag mine --experiments 1"], cwd=stranger.root, check=True, capture_output=True)
+        assert "--budget" not in line  # nor anything else that is as it is anyway
+        ran = subprocess.run(["bash", "-c", f"{line} --dry-run"], cwd=stranger.root, check=True, capture_output=True, text=True)
+        told = dict(row.split(None, 1) for row in ran.stdout.splitlines())
+        assert (told["metric"], told["editable"]) == ("score (max)", "solver.py")
+        assert told["run"].endswith(" bench.py")
+        assert told["budget"].startswith("300 s a run, killed after 600 s")
+        go = f"{line} --no-inspiration --tag mine --experiments 1"
+        subprocess.run(["bash", "-c", go], cwd=stranger.root, check=True, capture_output=True)
         assert stranger.experiments("mine")[0]["parent"] == best["commit"]
         assert stranger.experiments("mine")[0]["score"] == best["score"]
 

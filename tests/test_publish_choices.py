@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from author import FORK, HUB, NOTEBOOK, TOKEN, Author, said
 from conftest import World, marked_processes, wait_for
-from github_standin import GitHub
+from github_standin import GitHub, git
 
 from autoresearch_git.community import record
 
@@ -82,7 +85,7 @@ def test_whoever_agrees_has_seen_where_it_goes_and_what_it_says(ada: Author) -> 
     assert asked
     for line in (f"session cpu/t to {HUB} (origin), for everybody to see", "exp/cpu/t: 0.8700 → 0.9900 in 6 experiments",
                  f"exp/cpu/t to {FORK}, a fork that is made first: the baseline, 2 kept experiments, the results",
-                 f"{NOTEBOOK}: all 7 experiments, also what was discarded", "new, a draft into main",
+                 f"{NOTEBOOK}: the baseline and all 6 experiments, also what was discarded", "new, a draft into main",
                  "new, in Show and tell", "## Top wins"):  # fmt: skip
         assert line in shown
     preview = ada.world.folder() / "preview"
@@ -391,3 +394,72 @@ def test_notes_stand_in_the_paper_and_are_kept_for_the_next(ada: Author, tmp_pat
     seen = len(github.requests)
     ada.publish()
     assert ada.written(seen) == []
+
+
+@pytest.mark.parametrize("nothing", ["", " \n\t\n", "<!-- to be written -->\n"])
+def test_an_empty_file_takes_the_notes_off_for_good(ada: Author, nothing: str) -> None:
+    ada.world.write({"notes.md": "ALPHA wants to be *0.6*.\n", "empty.md": nothing})
+    ada.publish("--notes", "notes.md")
+    assert "## Notes" in ada.discussion.body
+    for arguments in (("--notes", "empty.md"), ()):
+        ada.publish(*arguments)
+        assert "## Notes" not in ada.discussion.body
+        assert "ALPHA wants" not in ada.discussion.body
+    assert "## Notes" not in ada.world.ok("paper")
+
+
+def test_a_number_in_the_notes_that_is_not_the_sessions_is_told_and_stops_nothing(ada: Author) -> None:
+    """They are the author's own words, and the paper says so; what they tell of the session is looked up like anybody's."""
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n\nALPHA of 0.6431 gave 0.9987, see `c0ffee1`.\n"})
+    dry = ada.run("publish", "--dry-run", "--notes", "notes.md")
+    ran = ada.publish("--notes", "notes.md")
+    for shown in (dry, ran):
+        told = re.findall(r"your notes, line (\d+: .+)", shown.err)
+        assert told == ["3: c0ffee1 is no commit of this repository", "3: 0.6431 is no number of this session's headline",
+                        "3: 0.9987 is no number of this session's headline"]  # fmt: skip
+    assert "0.9987" in ada.discussion.body
+    assert "comes from the session's record in git, but for the notes, which are the author's own words." in ada.discussion.body
+    ada.world.write({"p.md": ada.discussion.body})
+    checked = ada.run("paper", "--check", "p.md")
+    assert checked.code == 1
+    assert re.findall(r"wrong: line \d+: (\S+) ", checked.out) == ["c0ffee1", "0.6431", "0.9987"]
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n"})
+    assert "your notes" not in ada.publish("--notes", "notes.md").err
+    ada.world.write({"p.md": ada.discussion.body})
+    assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+# -- without discards -------------------------------------------------------------------------------------------
+
+
+def test_without_discards_no_commit_is_named_that_nobody_can_fetch(ada: Author) -> None:
+    ada.publish("--without-discards")
+    fetchable = git.run(ada.fork.git_dir, "rev-list", "--all").split()
+    discarded = [str(e["commit"])[:7] for e in ada.world.experiments() if e["status"] == "discard"]
+    assert len(discarded) == 4
+    for body in (ada.pull.body, ada.discussion.body):
+        assert not [sha for sha in discarded if sha in body]
+        told = record.read(body)
+        assert told
+        assert [claim.status for claim in told.findings].count("discard") == 4
+        assert all(claim.commit in fetchable for claim in told.findings if claim.commit)
+        ada.world.write({"p.md": body})
+        assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+    ada.world.write({"p.md": ada.discussion.body.replace("| −0.050000 |", "| −0.060000 |")})
+    assert "the session has −0.050000 where it says −0.060000" in ada.world.run("paper", "--check", "p.md").out
+
+
+def test_a_notebook_that_was_published_before_stays_and_is_told_with_the_way_to_remove_it(ada: Author) -> None:
+    ada.publish()
+    ran = ada.publish("--without-discards", "--json")
+    (note,) = json.loads(ran.out)["notes"]
+    assert f"note       {note}" in ran.err  # in the preview, too
+    command = note.partition("; to remove it: ")[2]
+    assert note.startswith(f"{NOTEBOOK}, with what was discarded, stays at {FORK} from an earlier publication; ")
+    assert list(ada.fork.refs("refs/autoresearch")) == [NOTEBOOK]
+    ada.fork.allow("ada", "admin")
+    environment = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader",
+                   "GIT_CONFIG_VALUE_0": "Authorization: Basic " + base64.b64encode(f"x:{TOKEN}".encode()).decode()}  # fmt: skip
+    subprocess.run(shlex.split(command), cwd=ada.world.root, check=True, capture_output=True, env=environment)
+    assert ada.fork.refs("refs/autoresearch") == {}
+    assert json.loads(ada.publish("--json").out)["notes"] == []

@@ -39,7 +39,7 @@ PATIENCE = 90.0  # seconds that a publication waits for a rate limit
 @click.option("--with-discards/--without-discards", "discards", default=None,
               help="Push the notebook, with everything that was discarded (default), or not; remembered.")  # fmt: skip
 @click.option("--notes", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="FILE",
-              help="Markdown of your own for the paper; kept for the next time.")  # fmt: skip
+              help="Markdown of your own for the paper; kept for the next time. An empty file takes it off again.")  # fmt: skip
 @click.option("--mine", is_flag=True, help="Also a session that was not begun in this repository.")
 @click.option(
     "--unpublish", is_flag=True, help="Close the pull request and the Discussion, with a note; the branch and the notebook stay."
@@ -120,8 +120,7 @@ def _publish(draft: Draft, asked: Asked) -> Published:
     if publisher.changes():
         publish_console.preview(draft, publisher, asked.output, bodies=not asked.yes)
         _confirm("publish this", asked.yes, "nothing was published", "look at it with --dry-run, then add --yes")
-    if draft.paper.notes:
-        publication.keep_notes(draft.repository, draft.book, draft.paper.notes)
+    publication.keep_notes(draft.repository, draft.book, draft.paper.notes)
     publisher.book = result.land(draft.repository, draft.book, draft.head)
     return _carry_out(draft, publisher, publisher.publish)
 

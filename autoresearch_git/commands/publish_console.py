@@ -36,6 +36,8 @@ def _row(label: str, text: str) -> None:
 def show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
     """Everything, to stdout and to files; nobody was asked anything."""
     files = _write(draft, told, output) if output else []
+    for problem in publication.notes_problems(draft.repository, draft.paper):
+        say(f"note: {problem}")
     if as_json:
         click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
         return
@@ -103,11 +105,18 @@ def _rows(draft: Draft, publisher: Publisher, told: Pages) -> list[tuple[str, st
         has = count(len(below), "commit")
         rows.append(("", f"and {has} below the baseline that {target.name} does not have, the last: {below[-1]}"))
     if place.notebook:
-        rows.append(("notebook", f"{place.notebook}: all {count(len(book.experiments), 'experiment')}, also what was discarded"))
+        rows.append(("notebook", f"{place.notebook}: {_all(draft)}"))
     rows.append(("pull", _at(plan.pull, of_pull(plan, told))))
     if not plan.whole:
         rows.append(("paper", _at(plan.discussion, of_discussion(plan, told))))
-    return [*rows, *(("note", note) for note in plan.notes)]
+    notes = (*plan.notes, *publication.notes_problems(draft.repository, draft.paper))
+    return [*rows, *(("note", note) for note in notes)]
+
+
+def _all(draft: Draft) -> str:
+    results = draft.paper.results
+    tried = {0: "", 1: " and the experiment"}.get(len(results.rows), f" and all {len(results.rows)} experiments")
+    return f"the baseline{tried}{', also what was discarded' if results.not_kept else ''}"
 
 
 def _at(item: PullRequest | Discussion | None, state: str) -> str:

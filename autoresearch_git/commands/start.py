@@ -32,7 +32,7 @@ from autoresearch_git.research.researchers import Researcher, make
 SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
 SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
 
-_FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
+_FIXED = ("metric", "direction", "run", "prepare", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
 
 
 @click.command("start", epilog="Example:  git autoresearch start --budget 20 --experiments 6")
@@ -49,6 +49,7 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
 @click.option("--seed", metavar="N", help="Seed of the first run (42).")
 @click.option("--run", "run_", metavar="COMMAND", help="Command of one experiment.")
+@click.option("--prepare", metavar="COMMAND", help="Command that is run once, before the baseline.")
 @click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
 @click.option("--direction", metavar="WAY", help="min or max.")
 @click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
@@ -154,6 +155,8 @@ def _show_plan(repository: Repository, session: Session, settings: Settings, rea
     click.echo(f"session    {session.name}, branch {session.branch.removeprefix('refs/heads/')}, from {session.base[:7]}")
     click.echo(f"metric     {session.metric.name} ({session.metric.direction})")
     click.echo(f"run        {shlex.join(process.argv(session.run))}")
+    if session.prepare:
+        click.echo(f"prepare    {session.prepare}")
     click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
     click.echo(f"editable   {' '.join(session.editable)}")
     click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")

@@ -43,6 +43,11 @@ class Place:
         owner = self.repository.partition("/")[0]
         return f"{notebook.NAMESPACE}{platform}/{owner}-{tag}" if owner else self.notebook
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether others can fetch what was not kept, too: that lies in the notebook alone."""
+        return bool(self.notebook or not self.web)
+
 
 def branch_named(repository: Repository, session: Session, tag: str) -> str:
     """The branch that a session is published as under a tag. Raises AutoresearchError for a tag that cannot be."""
