@@ -35,7 +35,7 @@ COMMANDS = {
         "lineage": "who was adopted from whom, as a tree or a graph",
         "findings": "what others found, ranked where it may be compared",
         "publish": "a session's commits as a pull request, its paper as a Discussion",
-        "paper": "what a session found, as text; or a paper held against the commits",
+        "paper": "what a session found; or a paper held against the commits",
     },
     "Look": {
         "status": "sessions, and what is running now",
@@ -134,7 +134,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except click.UsageError as error:
         # `-h`, as git turns `--help` into a man page.
-        _tell(error.format_message(), f"{error.ctx.command_path if error.ctx else 'git autoresearch'} -h")
+        _tell(error.format_message(), f"{error.ctx.command_path if error.ctx else _named_by(arguments)} -h")
         return 2
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -151,6 +151,16 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception:
         return _bug()
+
+
+def _named_by(arguments: list[str]) -> str:
+    """The command that the arguments name, where a mistake in them does not say whose it is."""
+    command: click.Command | None = cli
+    path = ["git autoresearch"]
+    for word in arguments:
+        command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        path += [word] if command else []
+    return " ".join(path)
 
 
 def _bug() -> int:

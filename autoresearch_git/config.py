@@ -11,6 +11,7 @@ name is marked (`Setting.tracked`).
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import shutil
@@ -165,6 +166,7 @@ KEYS = (
     Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
+DEFAULT_RUN = "{python} train.py"
 _URLS = {"hub", "api-url"}
 _USERS_OWN = {"api-url": "where tokens go", "templates": "what is posted in your name"}
 
@@ -211,10 +213,29 @@ def _unknown(name: str, where: str) -> AutoresearchError:
     return AutoresearchError(f"there is no setting {name!r} ({where})", hint)
 
 
-def _from_files(repository: Repository) -> dict[str, Setting]:
-    """`.autoresearch.toml`, or else the table in pyproject.toml: as they lie in the checkout, or at HEAD where it is bare."""
+def default(name: str) -> Any:
+    """What a setting is where nothing says otherwise."""
+    key = _BY_NAME[name]
+    return key.parse(key.default)
+
+
+def default_timeout(budget: float) -> float:
+    return max(600.0, 2 * budget)
+
+
+def named_at(repository: Repository, commit: str) -> frozenset[str]:
+    """The settings whose values in a clone of this commit may be others than the defaults: its own files say something of them."""
+    try:
+        found = frozenset(_from_files(lambda path: repository.read_file(commit, path)))
+    except AutoresearchError:
+        return frozenset(_BY_NAME)  # nobody can tell
+    return found | {"run"} if repository.read_file(commit, "uv.lock") is not None else found
+
+
+def _from_files(read: Callable[[str], bytes | None]) -> dict[str, Setting]:
+    """`.autoresearch.toml`, or else the table in pyproject.toml."""
     for path, table in ((".autoresearch.toml", ()), ("pyproject.toml", ("tool", "autoresearch"))):
-        raw = _read(repository, path)
+        raw = read(path)
         if raw is None:
             continue
         try:
@@ -242,6 +263,7 @@ def _from_stranger(setting: Setting) -> Setting:
 
 
 def _read(repository: Repository, path: str) -> bytes | None:
+    """A file as it lies in the checkout, or at HEAD where it is bare."""
     if repository.bare:
         return repository.read_file("HEAD", path)
     file = repository.root / path
@@ -306,7 +328,7 @@ def _default_run(repository: Repository) -> Setting:
     """Upstream's way where the repository is locked with uv, otherwise the interpreter that runs this tool."""
     if _read(repository, "uv.lock") is not None and shutil.which("uv"):
         return Setting(_BY_NAME["run"], "uv run train.py", "default, as uv.lock is here")
-    return Setting(_BY_NAME["run"], "{python} train.py", "default")
+    return Setting(_BY_NAME["run"], DEFAULT_RUN, "default")
 
 
 def load_settings(repository: Repository, options: Mapping[str, object] | None = None) -> Settings:
@@ -316,7 +338,8 @@ def load_settings(repository: Repository, options: Mapping[str, object] | None =
     """
     found = {key.name: Setting(key, key.default, "default") for key in KEYS}
     found["run"] = _default_run(repository)
-    for layer in (_from_files(repository), _from_git(repository), _from_environment(), _from_options(options or {})):
+    files = _from_files(functools.partial(_read, repository))
+    for layer in (files, _from_git(repository), _from_environment(), _from_options(options or {})):
         found.update(layer)
     values: dict[str, Any] = {}
     for name, setting in found.items():
@@ -327,7 +350,7 @@ def load_settings(repository: Repository, options: Mapping[str, object] | None =
                 f"{name} = {setting.text!r} ({setting.source}) is not {error}",
                 f"git config autoresearch.{name} <value>",
             ) from error
-    values["timeout"] = values["timeout"] or max(600.0, 2 * values["budget"])
+    values["timeout"] = values["timeout"] or default_timeout(values["budget"])
     return Settings(**values, origin=found)
 
 

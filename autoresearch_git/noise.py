@@ -27,18 +27,19 @@ class Noise:
 
     @property
     def floor(self) -> float:
-        """The gain of one run over another that noise alone exceeds in one of twenty cases; infinite while unmeasured.
+        """The gain of one run over another that noise alone exceeds in one of twenty cases; infinite while unmeasured."""
+        return self.bound(1, 1)
 
-        t₀.₉₅(degrees) · √2 · sd: the one-sided prediction bound for the difference of two single runs.
+    def bound(self, runs: int, others: int) -> float:
+        """The same of the mean of some runs over the mean of others.
+
+        t₀.₉₅(degrees) · √(1/runs + 1/others) · sd: the one-sided prediction bound for that difference, and so half the width of
+        its 90 % interval.
         """
-        return self.bound(math.sqrt(2))
-
-    def bound(self, spread: float) -> float:
-        """t₀.₉₅(degrees) · spread · sd: the one-sided bound of a difference whose error is `spread` deviations of one run."""
         if self.degrees == 0:
             return math.inf
         quantile = _T95[max(d for d in _T95 if d <= self.degrees)]
-        return quantile * spread * self.sd
+        return quantile * math.sqrt(1 / runs + 1 / others) * self.sd
 
 
 def measured_noise(experiments: Iterable[Experiment]) -> Noise:

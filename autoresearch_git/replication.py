@@ -58,9 +58,8 @@ def weigh(metric: Metric, claimed: float | None, measured: float, error: float) 
 def difference(base: Sequence[Measurement], tip: Sequence[Measurement], known: Noise) -> tuple[float, float]:
     """(mean of `tip` − mean of `base`, its error), where every run has a value. `known` is the noise measured on other texts."""
     first, last = _values(base), _values(tip)
-    noise = pooled([first, last], known)
-    spread = math.sqrt(1 / len(first) + 1 / len(last))
-    return math.fsum(last) / len(last) - math.fsum(first) / len(first), noise.bound(spread)
+    error = pooled([first, last], known).bound(len(last), len(first))
+    return math.fsum(last) / len(last) - math.fsum(first) / len(first), error
 
 
 def _values(runs: Sequence[Measurement]) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import SOLVER, Ran, World
-from github_standin import GitHub
+from github_standin import GitHub, git
 from github_standin.repository import Repository
 from notebooks import publish_result
 from zygote import Zygote
@@ -98,7 +98,7 @@ def test_a_thousand_of_each_are_read_once_and_the_next_sync_asks_once(github: Gi
     assert (github.graphql_calls - calls, github.git_fetches - fetches) == (1, 0)
     hub.discussion("the newest", "val_bpb 0.98 → 0.97 in 9 experiments")
     ran = empty.run("findings", "--sync")
-    assert "1 reports new or changed" in ran.err
+    assert re.search(r"\b1 report new or changed, 1 finding in them \(1 call, 1 point\)", ran.err)
     assert github.graphql_calls - calls == 2
 
 
@@ -831,6 +831,7 @@ def test_a_published_session_is_nobodys_inspiration_to_itself(
     monkeypatch.setenv("GH_ENTERPRISE_TOKEN", "t-ada")
     toy.ok("start", "--tag", "t", "--experiments", "6")
     toy.ok("publish", "--yes")
+    assert "1 finding in them" in toy.run("findings", "--sync").err  # the Discussion is its paper
     assert [(f["finding"], f["evidence"]) for f in _findings(toy, "--sync").values()] == [("lab/toy#1", "yours")]
     ran = toy.run("start", "--resume", "--tag", "t", "--experiments", "1")
     assert "findings of score" not in ran.err
@@ -840,14 +841,54 @@ def test_a_published_session_is_nobodys_inspiration_to_itself(
     bob = World(tmp_path / "bob")
     bob.git("remote", "set-url", "origin", f"{github.url}/lab/toy.git")
     bob.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
-    bob.ok("start", "--tag", "b", "--experiments", "2")
+    ran = bob.run("start", "--tag", "b", "--experiments", "2")
+    assert "\n3 reports of others are new (1 finding)\n" in ran.err
     assert [e["inspired_by"].split()[0] for e in bob.experiments()[1:] if e["inspired_by"]] == ["lab/toy#1"] * 2
+    first, *rest = toy.experiments()
+    by_pull, by_paper = (bob.run("findings", "show", name) for name in ("1", "2"))
+    assert (by_paper.code, by_paper.err, by_paper.out) == (0, "2 is the paper of lab/toy#1\n", by_pull.out)
+    assert f"  {str(first['commit'])[:7]}   " in by_pull.out
+    assert f"{toy.git('rev-parse', 'main')[:7]}   " not in by_pull.out
+    shown = {c["description"]: c["value"] for c in json.loads(bob.ok("findings", "show", "1", "--json"))[0]["claims"]}
+    for kept in rest[:6]:
+        assert shown[str(kept["description"])] == pytest.approx(kept["score"], abs=1e-6)
+
+
+def test_who_brings_our_evaluator_along_has_it_and_has_not_changed_it(github: GitHub, hub: Repository, empty: World) -> None:
+    """A program that a shell starts is measured by everything that is no prose, however much there is of it and however deep."""
+    files = {"solver.py": SOLVER, "bench.py": "print('score:', 0.5)\n", **{f"src/deep/er/{n}.c": f"{n}\n" for n in range(400)}}
+    head = hub.commit({**files, "results.tsv": SCORES}, branch="exp/H100/own", message="my program")
+    empty.git("fetch", "-q", "origin", "exp/H100/own")
+    empty.git("reset", "-q", "--hard", head)
+    empty.commit({"src/very/deep/own.c": "whether they have it cannot be told\n"})
+    empty.configure(metric="score", direction="max", run="true && {python} bench.py", editable="solver.py")
+    hub.pull(head, "own", _record(session="H100/own", head=head, budget_seconds=300, metric={"name": "score", "direction": "max"},
+                                  best=0.6), head_name="exp/H100/own")  # fmt: skip
+    empty.ok("findings", "--sync")
+    shown = empty.ok("findings", "show", "1")
+    assert "  yes  its evaluator is untouched\n" in shown
+    assert "  yes  it has our bench.py, prepare.py, src/deep/er/0.c and 297 more, or one that measures the same\n" in shown
+    assert "not to be trusted" not in empty.ok("findings", "search", "raise ALPHA")
+
+    more = {f"m{n}.py": "x = 1\n" for n in (3, 1, 4, 2)}
+    other = hub.commit({**more, "bench.py": "print('score:', 0.9)\n"}, branch="exp/H100/own", message="another program")
+    hub.pull(other, "other", _record(session="H100/own", head=other, metric={"name": "score", "direction": "max"}, best=0.9))
+    empty.git("reset", "-q", "--hard", empty.commit(dict.fromkeys(more, "x = 2\n")))
+    empty.ok("findings", "--sync")
+    shown = empty.ok("findings", "show", "2")
+    assert "  no   it changes bench.py, m1.py, m2.py and 2 more, which measures\n" in shown
+    assert "  no   it does not have our bench.py, m1.py, m2.py and 2 more\n" in shown
+
+
+SCORES = (
+    "commit\tscore\tmemory_gb\tstatus\tdescription\nbaseline\t0.5\t0\tkeep\tbaseline\n0123456\t0.6\t0\tkeep\traise ALPHA a lot\n"
+)
 
 
 def test_a_record_without_room_for_everything_is_completed_by_its_table(hub: Repository, empty: World) -> None:
     steps = [(f"EMBEDDING_LR 0.6 to 0.{n}", TRAIN, 0.99 + n / 1000, "discard") for n in range(10, 90)]
     head = _session(hub, "exp/H100/many", [("more", _better(TRAIN, "2**19", "2**18"), 0.99, "keep"), *steps])
-    kept = hub.refs()["refs/heads/exp/H100/many"]
+    kept = git.resolve(hub.git_dir, f"{head}~1")
     told = {"session": "H100/many", "head": head, "metric": {"name": "val_bpb", "direction": "min"}, "baseline": {"mean": 0.9979},
             "best": {"mean": 0.99}, "experiments": {"keep": 1, "discard": 80, "crash": 0},
             "findings": [{"commit": kept, "description": "more", "delta": -0.0079, "status": "keep"}]}  # fmt: skip

@@ -6,6 +6,9 @@ import dataclasses
 import itertools
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,12 +55,12 @@ def test_the_paper_is_the_same_wherever_it_is_asked_for(world: World, paper: Pat
     assert sorted(told) == ["paper", "pull_request", "title"]
     assert (told["title"], told["paper"]) == ("exp/cpu/t: 0.8700 → 0.9900 in 6 experiments", text)
     assert "**score: 0.870000 → 0.990000** (+0.120000; higher is better)" in text
-    assert "6 experiments on cpu, 300 s each: 2 kept, 4 discarded, 0 crashed" in text
+    assert "6 experiments on cpu with a budget of 300 s a run: 2 kept, 4 discarded, 0 crashed" in text
     for heading in ("Highlights", "Top wins", "The shape of each optimum", "Dead ends", "Adopt it", "Setup"):
         assert f"\n## {heading}\n" in text
     for e in world.experiments("t"):
         assert text.count(str(e["commit"])[:7]) >= 1
-    assert "| ALPHA | 0.3 | 0.15: −0.112500 · **0.6: +0.090000** · 1.2: −0.360000 |" in text
+    assert "| ALPHA | 0.3 | 0.15: −0.112500 · **0.6: +0.090000** |\n| ALPHA | 0.6 | 1.2: −0.360000 |\n" in text
 
 
 def test_what_an_author_adds_holds_where_its_numbers_do(world: World, paper: Path) -> None:
@@ -84,7 +87,7 @@ def test_a_paper_of_ours_holds_against_the_commits(world: World, paper: Path) ->
     assert any("the session has 0.990000 where it says 0.999000" in problem for problem in told["problems"])
 
 
-@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "headline", "count", "invented", "constant",
+@pytest.mark.parametrize("case", ["number", "sign", "sha", "swapped", "record", "estimate", "metric", "unsaid", "headline", "count", "invented", "constant",
                                   "kept", "ends", "span", "indented", "fenced", "digest"])  # fmt: skip
 def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: Path, case: str) -> None:
     text = paper.read_text()
@@ -94,7 +97,10 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
         "sign": ("| 0.820000 | −0.050000 |", "| 0.820000 | +0.050000 |", "the session has −0.050000 where it says +0.050000"),
         "sha": (f"`{first}` | 0.09", "`abcdef1` | 0.09", "abcdef1 is no commit of this repository"),
         "swapped": (f"`{first}` | 0.09", f"`{second}` | 0.09", f"the session has {first} where it says {second}"),
-        "record": ('"keep":2', '"keep":5', "its record says experiments {'keep': 5, 'discard': 4, 'crash': 0}; the session says"),
+        "record": ('"keep":2', '"keep":5', "its record says experiments keep 5, discard 4, crash 0; the session says keep 2, discard 4, crash 0"),
+        "estimate": ('"best":{"mean":0.99', '"best":{"mean":0.999', "its record says best 0.999, sd 0.0, n 1; the session says 0.99, sd 0.0, n 1"),
+        "metric": ('"direction":"max"', '"direction":"min"', "its record says metric score, min; the session says score, max"),
+        "unsaid": ('"seeds":[42,43],', "", "its record says seeds nothing; the session says 42, 43"),
         "headline": ("score: 0.870000 → 0.990000", "score: 0.870000 → 0.999000", "the session has 0.990000 where it says 0.999000"),
         "count": ("6 experiments on cpu", "60 experiments on cpu", "the session has 6 where it says 60"),
         "invented": ("## Setup", f"## Setup\n\nAnd `{'c0ffee' * 6}1234` gave 0.99.", f"{'c0ffee' * 6}1234 is no commit of this repository"),
@@ -111,7 +117,7 @@ def test_what_was_changed_is_found_and_said_with_its_line(world: World, paper: P
     ran = world.run("paper", "--check", str(paper))
     assert ran.code == 1
     assert message in ran.out
-    if case != "record":
+    if "its record says" not in message:
         line = 1 + text.partition(before)[0].count("\n") + after.count("\n")
         assert f"wrong: line {line}: {message}" in ran.out
     told = ran.out.count("wrong: ")
@@ -135,7 +141,7 @@ def test_a_file_that_cannot_be_had_is_one_line(world: World, arguments: tuple[st
 # -- sessions of every kind -----------------------------------------------------------------------------------------
 
 
-def session_of(world: World, first: float, *others: tuple[Status, float], spread: float | None = 0.0) -> dict[str, str]:
+def session_of(world: World, first: float, *others: tuple[Status, float | None], spread: float | None = 0.0) -> dict[str, str]:
     """The paper of a session of these values, and that it holds; `spread` is that of the baseline's two runs, if it had two."""
     base = experiment(0, Status.BASELINE, "baseline", first)
     runs = [dataclasses.replace(base.measurements[0], value=first - (spread or 0) / 2),
@@ -163,9 +169,9 @@ def outcomes(paper: str) -> list[str]:
         (0.00006, 0.0003, 0.0, "0.000060 → 0.000300", "0.000060 → 0.000300** (+0.000240;"),
         (9999.5, 12344.5, 0.0, "9999.5000 → 12344.5000", "9999.5 → 12344.5** (+2345.00;"),
         (0.9, 0.90000025, 0.0, "0.90000000 → 0.90000025", "0.90000000 → 0.90000025** (+0.00000025;"),
-        (1000, 2234.5, 3.2, "1000.0000 → 2234.5000", "1000.00 → 2234.50** (+1234.5 ± 2.8;"),
-        (0.5, 0.500012, 4e-7, "0.500000 → 0.500012", "0.50000000 → 0.50001200** (+0.00001200 ± 0.00000035;"),
-        (0.87, 0.99, 0.001, "0.8700 → 0.9900", "0.870000 → 0.990000** (+0.12000 ± 0.00087;"),
+        (1000, 2234.5, 3.2, "1000.0000 → 2234.5000", "1000.00 → 2234.50** (+1234 ± 17;"),
+        (0.5, 0.500012, 4e-7, "0.500000 → 0.500012", "0.5000000 → 0.5000120** (+0.0000120 ± 0.0000022;"),
+        (0.87, 0.99, 0.001, "0.8700 → 0.9900", "0.870000 → 0.990000** (+0.1200 ± 0.0055;"),
     ],
 )  # fmt: skip
 def test_no_two_numbers_are_written_alike(toy: World, first: float, last: float, spread: float, title: str, highlight: str) -> None:
@@ -181,6 +187,40 @@ def test_no_two_numbers_are_written_alike(toy: World, first: float, last: float,
 def test_numbers_of_any_size_are_written(toy: World) -> None:
     told = session_of(toy, 1e15, (Status.KEEP, 2e15))
     assert told["title"] == "exp/cpu/s: 1e+15 → 2e+15 in 1 experiment"
+
+
+def test_what_a_plus_minus_holds_is_within_the_noise_and_nothing_else(toy: World) -> None:
+    """One difference of two runs gives one degree of freedom: its t of 6.314 makes 0.01 of the baseline's spread a long way."""
+    tried = ((Status.DISCARD, 0.55), (Status.KEEP, 0.5448), (Status.DISCARD, 0.5), (Status.KEEP, 0.65), (Status.DISCARD, 0.4))
+    told = session_of(toy, 0.5, *tried, spread=0.01)
+    assert told["title"] == "exp/cpu/s: 0.5000 → 0.6500 in 5 experiments"
+    paper = told["paper"]
+    rows = re.findall(r"^\| ([+−]\S+) ± (\S+) \|(?: 0\.\S+ \|)? change (\w) ", paper, re.MULTILINE)
+    widths = {name: (float(delta.replace("−", "-")), float(width)) for delta, width, name in rows}
+    assert widths == {"b": (0.050, 0.055), "c": (0.045, 0.055), "d": (-0.045, 0.063), "e": (0.105, 0.063), "f": (-0.250, 0.063)}
+    noise = paper.partition("lay within the noise")[2].partition("\n## ")[0]
+    assert "| change b |" in noise
+    assert "| change d |" in noise
+    assert "| change f |" in paper.partition("## Dead ends\n")[2].partition("lay within")[0]
+    wins = paper.partition("## Top wins\n")[2].partition("\n## ")[0]
+    doubted = {
+        name: "not resolved: 0 lies within its ±" in line
+        for line in wins.splitlines()
+        for name in re.findall(r"change (\w) ", line)
+    }
+    assert doubted == {"e": False, "c": True}
+    for body in (paper, told["pull_request"]):
+        assert len(re.findall(r"± is half the width of a 90 % interval \(Student's t, 1 degree of freedom\)", body)) == 1
+        assert "1 of the 2 kept gains is not resolved on its own: 0 lies within its ±." in body
+        assert "The best of 5 was picked after looking, so expect less of its gain when it is measured again." in body
+
+
+def test_a_gain_that_is_not_resolved_is_said_to_be_none_wherever_it_is_told(toy: World) -> None:
+    told = session_of(toy, 0.5, (Status.KEEP, 0.5448), spread=0.01)
+    assert told["title"] == "exp/cpu/s: 0.5000 → 0.5448 in 1 experiment, within the noise"
+    for body in (told["paper"], told["pull_request"]):
+        assert "(+0.045 ± 0.055, not resolved: 0 lies within; higher is better)" in body
+        assert "was picked after looking" not in body  # of one there is no choice
 
 
 def test_without_measured_noise_nothing_is_called_noise_or_confirmed(toy: World) -> None:
@@ -219,6 +259,64 @@ def test_a_session_without_a_gain_says_so(toy: World, others: tuple[tuple[Status
         assert " 0 experiments" not in told[body]
 
 
+@pytest.mark.parametrize(
+    ("trained", "told"),
+    [
+        ((300.2, 299.1, 301), "2 experiments on cpu, 300 s of training each"),
+        ((300.2, 299.1, 4), "2 experiments on cpu with a budget of 300 s a run"),
+        ((300.2, 299.1, None), "2 experiments on cpu with a budget of 300 s a run"),
+    ],
+)
+def test_each_is_said_to_have_trained_for_the_budget_only_where_it_did(
+    toy: World, trained: tuple[float | None, ...], told: str
+) -> None:
+    made = [
+        experiment(0, Status.BASELINE, "baseline", 0.5),
+        experiment(1, Status.KEEP, "a", 0.6),
+        experiment(2, Status.CRASH, "b", None),
+    ]
+    runs = [m for e in made for m in e.measurements]
+    figures = iter([{**m.figures, "training_seconds": s} if s else m.figures for m, s in zip(runs, (*trained, None), strict=True)])
+    made = [
+        dataclasses.replace(e, measurements=tuple(dataclasses.replace(m, figures=next(figures)) for m in e.measurements))
+        for e in made
+    ]
+    write_session(toy, "n", made)
+    for body in ("paper", "pull_request"):
+        text = json.loads(toy.ok("paper", "--json"))[body]
+        assert told in text
+        (toy.root / "p.md").write_text(text)
+        assert toy.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        ((), "- Every experiment is a commit in one ref:"),
+        (((Status.KEEP, 0.6),), "- Every experiment is a commit in one ref:"),
+        (((Status.DISCARD, 0.4),), "- Every experiment, also the discarded one, is a commit in one ref:"),
+        (((Status.DISCARD, 0.4), (Status.DISCARD, 0.3), (Status.CRASH, None)),
+         "- Every experiment, also the 2 discarded and the crashed one, is a commit in one ref:"),
+        (((Status.CRASH, None), (Status.CRASH, None)), "- Every experiment, also the 2 crashed ones, is a commit in one ref:"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_notebook_is_said_with_what_there_is(
+    toy: World, others: tuple[tuple[Status, float | None], ...], text: str
+) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    assert text in session_of(toy, 0.5, *others)["pull_request"]
+
+
+def test_what_is_to_be_measured_again_can_be_fetched(toy: World) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    again = experiment(1, Status.DISCARD, "a", 0.5)
+    twice = (*again.measurements, dataclasses.replace(again.measurements[0], seed=43, value=0.5001))
+    write_session(toy, "n", [experiment(0, Status.BASELINE, "baseline", 0.5), dataclasses.replace(again, measurements=twice)])
+    for choice, asked in (("--with-discards", 1), ("--without-discards", 0)):
+        paper = json.loads(toy.ok("publish", "--dry-run", "--json", choice))["discussion"]
+        assert paper.count("was better on one seed and not on another: measure it again") == asked
+
+
 def test_names_with_numbers_are_no_numbers(toy: World) -> None:
     made = [
         experiment(0, Status.BASELINE, "baseline", 0.5),
@@ -242,6 +340,53 @@ def test_the_title_has_the_name_that_it_is_published_under(ada: Author) -> None:
     assert ada.pull.title == ada.discussion.title == "exp/cpu/other: 0.8700 → 0.9900 in 6 experiments"
     (ada.world.root / "p.md").write_text(ada.discussion.body)
     assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+# -- adopted ------------------------------------------------------------------------------------------------------
+
+
+def adopted(world: World, folder: Path, body: str) -> dict[str, str]:
+    """What the line of a body would do in a fresh clone without settings, by the first word of each line that says so."""
+    subprocess.run(["git", "clone", "-q", str(world.root), str(folder)], check=True)
+    subprocess.run(["git", "config", "--global", f"url.{world.root}.insteadOf", "https://github.com/ada/toy.git"], check=True)
+    (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
+    ran = subprocess.run(["bash", "-c", f"{line} --dry-run"], cwd=folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return dict(row.split(None, 1) for row in ran.stdout.splitlines())
+
+
+def test_the_line_that_adopts_carries_whatever_the_session_was_run_with(toy: World, tmp_path: Path) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    toy.commit({"it's \\ one.py": "X = 1\n", "two.py": "Y = 2\n"})
+    run = """NAME="it's $PWD" {python} bench.py --name 'a  b'"""
+    toy.git("config", "autoresearch.editable", "solver.py\nit's \\ one.py\n")
+    times = ("--budget", "1.5m", "--timeout", "777")
+    toy.ok("start", "--tag", "t", "--experiments", "1", "--run", run, "--prepare", "echo 'it is'", *times)
+    told = adopted(toy, tmp_path / "clone", json.loads(toy.ok("publish", "--dry-run", "--json"))["pull_request"])
+    assert (told["metric"], told["editable"]) == ("score (max)", "solver.py it's \\ one.py")
+    words = shlex.split(told["run"])
+    assert words[:2] == ["/bin/sh", "-c"]
+    assert words[2] == run.replace("{python}", sys.executable)
+    assert told["budget"].startswith("90 s a run, killed after 777 s")
+    assert told["prepare"] == "echo 'it is'"
+
+
+def test_what_the_repository_says_of_itself_does_not_change_what_is_adopted(toy: World, tmp_path: Path) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    toy.commit({".autoresearch.toml": "budget = 20\nmetric = 'loss'\ntimeout = 30\n"})
+    toy.ok("start", "--tag", "t", "--experiments", "1", "--budget", "300", "--timeout", "600")
+    told = adopted(toy, tmp_path / "clone", json.loads(toy.ok("publish", "--dry-run", "--json"))["discussion"])
+    assert told["metric"] == "score (max)"
+    assert told["budget"].startswith("300 s a run, killed after 600 s")
+
+
+def test_where_nothing_was_kept_nothing_is_called_the_best(toy: World) -> None:
+    toy.git("remote", "add", "origin", "https://github.com/ada/toy.git")
+    told = session_of(toy, 0.5, (Status.DISCARD, 0.4))
+    for body in (told["paper"], told["pull_request"], json.loads(toy.ok("publish", "--dry-run", "--json"))["pull_request"]):
+        prose = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+        assert "git autoresearch start --from " in prose or "Adopt it" not in prose
+        assert not re.search(r"\bbest\b", prose), prose
 
 
 # -- text that would do something -----------------------------------------------------------------------------------
@@ -348,6 +493,38 @@ def test_the_record_of_a_hostile_session_is_whole(hostile: dict[str, str]) -> No
         assert told.findings
         assert hostile[body].count("<!-- autoresearch:1") == 1
         assert all("\u202e" not in claim.description and "\x1b" not in claim.description for claim in told.findings)
+
+
+# -- as GitHub shows it -------------------------------------------------------------------------------------------
+
+
+def test_no_paragraph_goes_over_several_lines_which_github_would_break(world: World, hostile: dict[str, str]) -> None:
+    bodies = [
+        json.loads(world.ok("paper", "--json")),
+        hostile,
+        json.loads(world.ok("publish", "--dry-run", "--json", "--to", "o/n")),
+    ]
+    texts = [told[name] for told in bodies for name in ("paper", "discussion", "pull_request") if name in told]
+    assert len(texts) == 6
+    for text in texts:
+        wrapped = [t for t in tokens_of(text) if t.type == "inline" and t.map and t.map[1] - t.map[0] > 1]
+        assert [t.content for t in wrapped] == []
+
+
+def test_notes_that_are_wrapped_are_shown_as_they_were_meant(world: World, tmp_path: Path) -> None:
+    notes = ["A paragraph that goes on", "over two lines.", "", "- an item", "  that does, too", "  1. and one", "     inside it", "",
+             "> quoted, and", "> on another", "line", "", "```", "def f():", "    return 1", "```", "", "| a | b |", "|---|---|",
+             "| c | d |", "", "A break that is meant  ", "stays, and\\", "this one, too.", "", "    code", "    too", "",
+             "> [!NOTE]", "> GitHub's own", "> kind of box", "", "A note[^a] and[^b].", "", "[^a]: One note", "with a second line.",
+             "[^b]: Two."]  # fmt: skip
+    (tmp_path / "notes.md").write_text("\n".join(notes))
+    told = json.loads(world.ok("publish", "--dry-run", "--json", "--to", "o/n", "--notes", str(tmp_path / "notes.md")))
+    shown = told["discussion"].partition("## Notes\n\n")[2].partition("\n\n## Top wins")[0]
+    assert shown.splitlines() == [
+        "A paragraph that goes on over two lines.", "", "- an item that does, too", "  1. and one inside it", "",
+        "> quoted, and on another line", "", "```", "def f():", "    return 1", "```", "", "| a | b |", "|---|---|",
+        "| c | d |", "", "A break that is meant  ", "stays, and\\", "this one, too.", "", "    code", "    too", "",
+        "> [!NOTE]", "> GitHub's own kind of box", "", "A note[^a] and[^b].", "", "[^a]: One note with a second line.", "[^b]: Two."]  # fmt: skip
 
 
 # -- templates --------------------------------------------------------------------------------------------------

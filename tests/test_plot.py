@@ -57,6 +57,13 @@ def box_of(path: str) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
+def shapes(root: ET.Element, name: str) -> set[str]:
+    """The outlines of the marks in a group."""
+    outlines = {f"#{path.get('id')}": path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("id")}
+    groups = [group for group in root.iter(f"{SVG}g") if group.get("id") == name]
+    return {outlines[use.get(HREF, "")] for group in groups for use in group.iter(f"{SVG}use") if use.get(HREF) in outlines}
+
+
 def labels(root: ET.Element) -> dict[int, Box]:
     """The labels' boxes, by the number of their experiment."""
     found = {}
@@ -167,7 +174,19 @@ def test_a_session_of_ours_shows_its_noise(toy: World) -> None:
     toy.ok("plot", "--output", "p.svg")
     root = ET.parse(toy.root / "p.svg").getroot()
     assert {"cpu/t", "score (higher is better)", "within the noise"} <= set(texts(root))
-    assert any(group.get("id") == "noise" for group in root.iter(f"{SVG}g"))
+    (band,) = [
+        box_of(path.get("d", ""))
+        for group in root.iter(f"{SVG}g")
+        if group.get("id") == "noise"
+        for path in group.iter(f"{SVG}path")
+    ]
+    (best,) = [
+        box_of(path.get("d", ""))
+        for group in root.iter(f"{SVG}g")
+        if group.get("id") == "best"
+        for path in group.iter(f"{SVG}path")
+    ]
+    assert band[1] < best[1] < best[3] < band[3], "chance moves a number either way"
     statuses = [e["status"] for e in toy.experiments()]
     assert len(drawn(root, "kept")) == statuses.count("keep")
     outside = len(drawn(root, "discarded-above")) + len(drawn(root, "discarded-below"))
@@ -182,6 +201,24 @@ def test_higher_is_higher_where_that_is_better(empty: World) -> None:
     assert kept[1][1] < kept[0][1] < start
     ((_, crash),) = drawn(root, "crashed")
     assert crash > start, "a crash stands at the worse edge"
+
+
+@pytest.mark.parametrize(
+    ("metric", "wild", "kinds"),
+    [("accuracy", ("-3.0",), ["discarded-below"]), ("val_bpb", ("9.0",), ["discarded-above"]),
+     ("accuracy", ("-3.0", "9.0"), ["discarded-above", "discarded-below"])],
+)  # fmt: skip
+def test_the_legend_shows_the_marks_that_are_there(empty: World, metric: str, wild: tuple[str, ...], kinds: list[str]) -> None:
+    gain = "0.60" if metric == "accuracy" else "0.40"
+    rows = [("0.50", "keep", "baseline"), (gain, "keep", "wider"), *((value, "discard", "what") for value in wild)]
+    root = svg(with_table(empty, table(rows, metric)))
+    outside = {shape for kind in kinds for shape in shapes(root, kind)}
+    others = {shape for kind in ("discarded-above", "discarded-below") for shape in shapes(root, kind)} - outside
+    assert len(outside) == len(kinds)
+    assert outside <= shapes(root, "legend_1")
+    assert not others & shapes(root, "legend_1")
+    triangles = {shape for shape in shapes(root, "legend_1") if "C" not in shape}
+    assert triangles == outside
 
 
 @pytest.mark.parametrize(

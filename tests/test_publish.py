@@ -131,26 +131,34 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
         (fetch,) = re.findall(r"^ +(git fetch .+refs/autoresearch/[^&\n]+)", body, re.MULTILINE)
         stranger.git(*shlex.split(fetch)[1:])
-        assert stranger.ok("log", "cpu/t", "--json") == ada.world.ok("log", "cpu/t", "--json")
-        assert stranger.ok("log", "cpu/t", "--verify").startswith("ok: 7 experiments")
+        (log,) = re.findall(r"git autoresearch (log .+)$", body, re.MULTILINE)
+        assert stranger.ok(*log.split(), "--json") == ada.world.ok("log", "cpu/t", "--json")
+        assert stranger.ok(*log.split(), "--verify").startswith("ok: 7 experiments")
         discarded = [str(e["commit"]) for e in ada.world.experiments() if e["status"] == "discard"]
         assert len(discarded) == 4
         for sha in discarded:
             stranger.git("cat-file", "-e", f"{sha}^{{tree}}")
-        assert str(ada.world.experiments()[-1]["commit"])[:7] in stranger.ok("log", "cpu/t", "--tsv")
+        assert str(ada.world.experiments()[-1]["commit"])[:7] in stranger.ok(*log.split(), "--tsv")
 
 
-def test_a_stranger_goes_on_from_the_best_commit_by_the_line_of_either_body(
+def test_the_line_of_either_body_runs_the_same_experiment_where_nothing_is_set(
     published: tuple[Author, Repository], tmp_path: Path
 ) -> None:
+    """What the session was run with stands in its author's git configuration alone, which no clone brings along."""
     ada, _ = published
     best = [e for e in ada.world.experiments() if e["status"] == "keep"][-1]
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
         stranger = World(tmp_path / f"stranger{n}")
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
-        stranger.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py", inspiration="no")
         (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
-        subprocess.run(["bash", "-c", f"{line} --tag mine --experiments 1"], cwd=stranger.root, check=True, capture_output=True)
+        assert "--budget" not in line  # nor anything else that is as it is anyway
+        ran = subprocess.run(["bash", "-c", f"{line} --dry-run"], cwd=stranger.root, check=True, capture_output=True, text=True)
+        told = dict(row.split(None, 1) for row in ran.stdout.splitlines())
+        assert (told["metric"], told["editable"]) == ("score (max)", "solver.py")
+        assert told["run"].endswith(" bench.py")
+        assert told["budget"].startswith("300 s a run, killed after 600 s")
+        go = f"{line} --no-inspiration --tag mine --experiments 1"
+        subprocess.run(["bash", "-c", go], cwd=stranger.root, check=True, capture_output=True)
         assert stranger.experiments("mine")[0]["parent"] == best["commit"]
         assert stranger.experiments("mine")[0]["score"] == best["score"]
 
@@ -179,7 +187,7 @@ def test_a_second_run_changes_nothing(published: tuple[Author, Repository]) -> N
     ada, home = published
     world, refs, seen = ada.github.dump(), ada.world.git("for-each-ref"), len(ada.github.requests)
     ran = ada.publish("--json")
-    assert ran.err.count(", as it is") == 2
+    assert ran.err == ""
     assert json.loads(ran.out) == {
         "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home.name_with_owner,
         "branch": "exp/cpu/t", "notebook": NOTEBOOK, "commit": ada.tip, "done": [], "notes": [],
@@ -195,7 +203,7 @@ def test_a_lost_memory_changes_nothing_either(published: tuple[Author, Repositor
     (ada.world.folder() / "published.json").unlink()
     ran = ada.publish()
     assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
-    assert ran.err.splitlines()[-1] == "everything is in place; nothing was changed"
+    assert ran.err.splitlines()[-1] == "nothing to do: everything is in place"
     assert (ada.github.dump(), ada.written(seen)) == (world, [])
 
 
@@ -234,7 +242,8 @@ def test_a_session_is_not_inspired_by_its_own_publication(ada: Author) -> None:
     ada.world.configure(inspiration="yes")
     ran = ada.run("start", "--resume", "--tag", "t", "--experiments", "1")
     assert ran.code == 0, ran.err
-    assert "2 reports of others are new" in ran.err  # it was read
+    assert [f["evidence"] for f in json.loads(ada.run("findings", "--json").out)] == ["yours"]  # it was read
+    assert "of others" not in ran.err
     assert "findings of score" not in ran.err
     assert "inspiration: " not in ada.world.git("log", "--first-parent", "--format=%s", NOTEBOOK)
     ada.publish()
@@ -251,13 +260,13 @@ def test_withdrawn_and_published_again_it_is_the_same_two(ada: Author) -> None:
         assert record.read(body) is not None
     assert set(ada.fork.refs()) >= {BRANCH, NOTEBOOK}  # they may be somebody's base by now
     seen = len(ada.github.requests)
-    assert "nothing was changed" in ada.publish("--unpublish").err
+    assert "nothing to do: what was published is closed" in ada.publish("--unpublish").err
     assert ada.written(seen) == []
     ada.go_on(2)
     ran = ada.publish()
     assert (ada.pull.state, ada.discussion.closed) == ("OPEN", False)
     assert ada.pull.head_ref_oid == ada.tip
-    assert ran.err.count("reopened ") == 2
+    assert ran.err.count("\nreopened ") == 2
     for body in (ada.pull.body, ada.discussion.body):
         assert "Withdrawn" not in body
         assert ada.tip in body

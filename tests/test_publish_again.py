@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 from author import Author, said
 from conftest import World
 from github_standin import git
+
+from autoresearch_git.community import record
 
 HUB = "karpathy/autoresearch"
 
@@ -19,7 +23,7 @@ def test_a_session_stays_where_its_pull_request_comes_from(ada: Author) -> None:
     ada.hub.allow("ada", "write")
     ran = ada.publish()
     assert "its pull request comes from ada:exp/cpu/t, so that is where it is pushed to" in ran.err
-    assert ran.err.splitlines()[-2] == "everything is in place; nothing was changed"
+    assert ran.err.splitlines()[-2] == "nothing to do: everything is in place"
     ada.go_on(1)
     ada.publish()
     assert (len(ada.hub.pulls), ada.pull.head_label, ada.pull.head_ref_oid) == (1, "ada:exp/cpu/t", ada.tip)
@@ -40,7 +44,7 @@ def test_a_repository_is_published_to_under_the_name_that_it_has(ada: Author) ->
     ada.publish("--to", HUB.upper())
     told = ada.github.dump()
     ran = ada.publish("--to", HUB)
-    assert "everything is in place; nothing was changed" in ran.err
+    assert "nothing to do: everything is in place" in ran.err
     assert ada.github.dump() == told
 
 
@@ -97,7 +101,7 @@ def test_who_leaves_out_the_discards_once_leaves_them_out(ada: Author) -> None:
 def test_a_session_published_under_another_name_is_found_there(ada: Author) -> None:
     ada.publish("--as", "u")
     (ada.world.folder() / "published.json").unlink()
-    assert ada.publish().err.splitlines()[-1] == "everything is in place; nothing was changed"
+    assert ada.publish().err.splitlines()[-1] == "nothing to do: everything is in place"
     assert ada.refused("--as", "v")[0] == f"session cpu/t is published as exp/cpu/u already: {ada.discussion_url}"
     assert len(ada.hub.pulls) == len(ada.hub.discussions) == 1
 
@@ -145,3 +149,45 @@ def test_a_token_in_a_commit_below_the_baseline_is_not_pushed(ada: Author) -> No
     message, _ = ada.refused("u")
     assert message.endswith("looks as if it held a token (notes.py), so nothing is published")
     assert ada.written() == []
+
+
+def test_a_session_published_under_another_name_can_be_built_on(ada: Author, tmp_path: Path) -> None:
+    """By a reader who has sessions of both names: it is found, fetched, listed, proven, gone on with and published."""
+    ada.hub.allow("ada", "write")
+    ada.publish("--as", "real")
+    told = record.read(ada.discussion.body)
+    assert told
+    assert (told.session, told.branch) == ("cpu/real", "exp/cpu/real")
+    assert "| session | cpu/real, " in ada.discussion.body
+    eve = World(tmp_path / "eve", ada.world.zygote)
+    subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(eve.root)], check=True)
+    eve.configure(api_url=ada.github.api_url, metric="score", direction="max", run="{python} bench.py", editable="solver.py")
+    for tag in ("t", "real"):
+        eve.ok("start", "--tag", tag, "--experiments", "1", "--no-inspiration")
+    before = eve.git("for-each-ref", "refs/heads", "refs/autoresearch")
+    for body in (ada.pull.body, ada.discussion.body):
+        (fetch,) = re.findall(r"^ +(git fetch .+refs/autoresearch/[^&\n]+)", body, re.MULTILINE)
+        eve.git(*shlex.split(fetch)[1:])
+    assert {s["session"] for s in json.loads(eve.ok("status", "--json"))} == {"cpu/t", "cpu/real", "cpu/karpathy-real"}
+    assert eve.ok("log", "karpathy-real", "--verify").startswith("ok: 7 experiments")
+    eve.ok("start", "--resume", "--tag", "karpathy-real", "--trust", "--experiments", "1", "--no-inspiration")
+    rows = eve.experiments("karpathy-real")
+    assert [e["commit"] for e in rows[:7]] == [e["commit"] for e in ada.world.experiments()]
+    assert (rows[7]["status"], eve.git("rev-parse", "exp/cpu/karpathy-real")) == ("discard", ada.tip)
+    assert eve.ok("log", "karpathy-real", "--verify").startswith("ok: 8 experiments")
+    assert set(before.splitlines()) <= set(eve.git("for-each-ref", "refs/heads", "refs/autoresearch").splitlines())
+    eve.ok("findings", "--sync", "--platform", "cpu", env={"GH_ENTERPRISE_TOKEN": ada.token})
+    (found,) = json.loads(eve.ok("findings", "--platform", "cpu", "--all", "--json"))
+    assert (found["finding"], found["source"], found["branch"]) == (f"{HUB}#1", "notebook", "exp/cpu/real")
+
+
+def test_ones_own_session_under_another_name_is_nobody_elses(ada: Author) -> None:
+    """Neither its notebook at the hub, nor its pull request, nor its paper."""
+    ada.hub.allow("ada", "write")
+    ada.publish("--as", "real")
+    ada.world.configure(inspiration="yes")
+    ran = ada.run("start", "--resume", "--tag", "t", "--experiments", "1")
+    assert ran.code == 0, ran.err
+    assert "of others" not in ran.err
+    found = json.loads(ada.run("findings", "--platform", "cpu", "--all", "--json").out)
+    assert [(f["finding"], f["evidence"]) for f in found] == [(f"{HUB}#1", "yours")]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from author import FORK, HUB, NOTEBOOK, TOKEN, Author, said
 from conftest import World, marked_processes, wait_for
-from github_standin import GitHub
+from github_standin import GitHub, git
 
 from autoresearch_git.community import record
 
@@ -68,7 +71,7 @@ def test_nothing_is_written_unless_somebody_agrees(ada: Author, answer: str) -> 
         assert ran.code == 1
         assert said(ran) == {
             "nobody": ("nobody is there to be asked", "look at it with --dry-run, then add --yes"),
-        }.get(answer, ("nothing was published", "git autoresearch publish, when you are ready"))  # fmt: skip
+        }.get(answer, ("nothing was published", "the same command again, when you are ready"))  # fmt: skip
     assert ada.written() == []
     assert local(ada.world) == before
     assert (ran.out, ada.github.repositories.keys()) == ("", {HUB})
@@ -82,7 +85,7 @@ def test_whoever_agrees_has_seen_where_it_goes_and_what_it_says(ada: Author) -> 
     assert asked
     for line in (f"session cpu/t to {HUB} (origin), for everybody to see", "exp/cpu/t: 0.8700 → 0.9900 in 6 experiments",
                  f"exp/cpu/t to {FORK}, a fork that is made first: the baseline, 2 kept experiments, the results",
-                 f"{NOTEBOOK}: all 7 experiments, also what was discarded", "new, a draft into main",
+                 f"{NOTEBOOK}: the baseline and all 6 experiments, also what was discarded", "new, a draft into main",
                  "new, in Show and tell", "## Top wins"):  # fmt: skip
         assert line in shown
     preview = ada.world.folder() / "preview"
@@ -120,7 +123,51 @@ def test_another_git_identity_while_the_preview_is_read_changes_nothing(ada: Aut
         ran = terminal.answer("y\n")
     assert ran.code == 0, ran.err
     assert ada.pull.head_ref_oid == ada.tip
-    assert ada.publish().err.endswith("everything is in place; nothing was changed\n")
+    assert ada.publish().err.endswith("nothing to do: everything is in place\n")
+
+
+def test_who_publishes_again_sees_first_what_would_change_and_is_not_asked_about_nothing(ada: Author) -> None:
+    ada.publish()
+    seen = len(ada.github.requests)
+    ran = ada.run("publish")
+    assert (ran.code, ran.err) == (0, "nothing to do: everything is in place\n")
+    assert ran.out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
+    assert ada.written(seen) == []
+    ada.discussion.title = "by hand"
+    ran = ada.run("publish")
+    assert said(ran)[0] == "nobody is there to be asked"
+    assert ran.err.splitlines()[1] == "changes    the paper is updated"
+    assert f"{ada.url}/pull/1, as it is" in ran.err
+    assert "\nDiscussion:\n" in ran.err
+    assert "\npull request:\n" not in ran.err
+    ada.go_on(1)
+    changes = ada.run("publish").err.splitlines()[1]
+    assert changes == f"changes    exp/cpu/t is pushed, {NOTEBOOK} is pushed, the pull request is updated, the paper is updated"
+
+
+def test_who_withdraws_sees_what_stays_and_how_to_remove_it(ada: Author) -> None:
+    ada.publish()
+    ran = ada.run("publish", "--unpublish")
+    assert said(ran) == ("nobody is there to be asked", "look at the lines above, then add --yes")
+    assert f"refs/heads/exp/cpu/t and {NOTEBOOK} at {FORK}, which others may have gone on from" in ran.err
+    (remove,) = re.findall(r"^ +(git push .+)$", ran.err, re.MULTILINE)
+    assert f"gh repo delete {FORK}" in ran.err
+    assert said(ada.answer("n\n", "--unpublish")) == ("nothing was withdrawn", "the same command again, when you are ready")
+    assert (ada.pull.state, ada.discussion.closed) == ("OPEN", False)
+    ada.publish("--unpublish")
+    ada.world.git("-c", f"http.extraHeader=Authorization: Bearer {TOKEN}", *remove.split()[1:])
+    assert [name for name in ada.fork.refs() if "/cpu/t" in name] == []
+    seen = len(ada.github.requests)
+    assert ada.run("publish", "--unpublish").code == 0  # nobody is asked about nothing
+    assert ada.written(seen) == []
+
+
+def test_publishing_what_was_withdrawn_says_that_it_will_be_reopened(ada: Author) -> None:
+    ada.publish()
+    ada.publish("--unpublish")
+    ran = ada.run("publish")
+    assert said(ran)[0] == "nobody is there to be asked"
+    assert ran.err.count(", will be reopened and updated") == 2
 
 
 # -- where it goes ----------------------------------------------------------------------------------------------
@@ -216,6 +263,19 @@ def test_an_origin_that_is_no_github_is_refused(ada: Author, url: str, message: 
     assert ada.written() == []
 
 
+@pytest.mark.parametrize("url", ["https://git.corp.example/ada/x.git", "git@git.corp.example:ada/x.git"])
+def test_a_host_that_is_not_known_may_be_a_github_of_ones_own(ada: Author, url: str) -> None:
+    ada.world.git("remote", "set-url", "origin", url)
+    ada.token = ""
+    message, hint = ada.refused()
+    assert message == f"{url} is no GitHub repository, so no pull request can be opened"
+    known = re.search(r"git config (autoresearch\.api-url) (https://git\.corp\.example/api/v3)", hint)
+    assert known
+    assert hint.endswith("git autoresearch publish --to OWNER/NAME")
+    ada.world.git("config", *known.groups())
+    assert ada.run("publish", "--dry-run").err.startswith("links are as if you may push to ada/x;")
+
+
 def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
     host = ada.github.url.removeprefix("http://")
     ada.token = ""
@@ -234,6 +294,7 @@ def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
     ("arguments", "message"),
     [
         (("--to", "not a name"), "hub = 'not a name' (--to) is not owner/name"),
+        (("--to", "foo"), "hub = 'foo' (--to) is not owner/name"),
         (("--to", "nobody/nothing"), "there is no repository nobody/nothing at "),
         (("--as", "../x"), "'../x' cannot be part of a branch's name"),
         (("--as", "a b"), "'a b' cannot be part of a branch's name"),
@@ -243,7 +304,9 @@ def test_without_a_token_it_is_said_how_to_log_in(ada: Author) -> None:
 )
 def test_what_cannot_be_meant_is_refused_on_one_line(ada: Author, arguments: tuple[str, ...], message: str) -> None:
     (ada.world.root / "latin1.md").write_bytes(b"caf\xe9\n")
-    assert ada.refused(*arguments)[0].startswith(message)
+    told = ada.refused(*arguments)
+    assert told[0].startswith(message)
+    assert "karpathy/autoresearch" not in told[1]
     assert ada.written() == []
 
 
@@ -276,6 +339,9 @@ def test_a_session_of_somebody_else_is_published_only_if_it_is_said_to_be_mine(a
     hers = Author(ada.github, ada.hub, eve)
     assert hers.refused() == ("session cpu/t was not begun here, so it may be somebody else's",
                               "if it is yours: git autoresearch publish cpu/t --mine")  # fmt: skip
+    shown = hers.run("publish", "--dry-run")
+    assert (shown.code, "publish it takes --mine" in shown.err) == (0, True)
+    assert "--mine" not in hers.run("publish", "--dry-run", "--mine").err + ada.run("publish", "--dry-run").err
     assert ada.written() == []
     hers.publish("--mine")
     assert ada.pull.head_ref_oid == eve.git("rev-parse", "exp/cpu/t")
@@ -328,3 +394,72 @@ def test_notes_stand_in_the_paper_and_are_kept_for_the_next(ada: Author, tmp_pat
     seen = len(github.requests)
     ada.publish()
     assert ada.written(seen) == []
+
+
+@pytest.mark.parametrize("nothing", ["", " \n\t\n", "<!-- to be written -->\n"])
+def test_an_empty_file_takes_the_notes_off_for_good(ada: Author, nothing: str) -> None:
+    ada.world.write({"notes.md": "ALPHA wants to be *0.6*.\n", "empty.md": nothing})
+    ada.publish("--notes", "notes.md")
+    assert "## Notes" in ada.discussion.body
+    for arguments in (("--notes", "empty.md"), ()):
+        ada.publish(*arguments)
+        assert "## Notes" not in ada.discussion.body
+        assert "ALPHA wants" not in ada.discussion.body
+    assert "## Notes" not in ada.world.ok("paper")
+
+
+def test_a_number_in_the_notes_that_is_not_the_sessions_is_told_and_stops_nothing(ada: Author) -> None:
+    """They are the author's own words, and the paper says so; what they tell of the session is looked up like anybody's."""
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n\nALPHA of 0.6431 gave 0.9987, see `c0ffee1`.\n"})
+    dry = ada.run("publish", "--dry-run", "--notes", "notes.md")
+    ran = ada.publish("--notes", "notes.md")
+    for shown in (dry, ran):
+        told = re.findall(r"your notes, line (\d+: .+)", shown.err)
+        assert told == ["3: c0ffee1 is no commit of this repository", "3: 0.6431 is no number of this session's headline",
+                        "3: 0.9987 is no number of this session's headline"]  # fmt: skip
+    assert "0.9987" in ada.discussion.body
+    assert "comes from the session's record in git, but for the notes, which are the author's own words." in ada.discussion.body
+    ada.world.write({"p.md": ada.discussion.body})
+    checked = ada.run("paper", "--check", "p.md")
+    assert checked.code == 1
+    assert re.findall(r"wrong: line \d+: (\S+) ", checked.out) == ["c0ffee1", "0.6431", "0.9987"]
+    ada.world.write({"notes.md": "It went from 0.87 to 0.99.\n"})
+    assert "your notes" not in ada.publish("--notes", "notes.md").err
+    ada.world.write({"p.md": ada.discussion.body})
+    assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+
+
+# -- without discards -------------------------------------------------------------------------------------------
+
+
+def test_without_discards_no_commit_is_named_that_nobody_can_fetch(ada: Author) -> None:
+    ada.publish("--without-discards")
+    fetchable = git.run(ada.fork.git_dir, "rev-list", "--all").split()
+    discarded = [str(e["commit"])[:7] for e in ada.world.experiments() if e["status"] == "discard"]
+    assert len(discarded) == 4
+    for body in (ada.pull.body, ada.discussion.body):
+        assert not [sha for sha in discarded if sha in body]
+        told = record.read(body)
+        assert told
+        assert [claim.status for claim in told.findings].count("discard") == 4
+        assert all(claim.commit in fetchable for claim in told.findings if claim.commit)
+        ada.world.write({"p.md": body})
+        assert ada.world.ok("paper", "--check", "p.md").startswith("ok: ")
+    ada.world.write({"p.md": ada.discussion.body.replace("| −0.050000 |", "| −0.060000 |")})
+    assert "the session has −0.050000 where it says −0.060000" in ada.world.run("paper", "--check", "p.md").out
+
+
+def test_a_notebook_that_was_published_before_stays_and_is_told_with_the_way_to_remove_it(ada: Author) -> None:
+    ada.publish()
+    ran = ada.publish("--without-discards", "--json")
+    (note,) = json.loads(ran.out)["notes"]
+    assert f"note       {note}" in ran.err  # in the preview, too
+    command = note.partition("; to remove it: ")[2]
+    assert note.startswith(f"{NOTEBOOK}, with what was discarded, stays at {FORK} from an earlier publication; ")
+    assert list(ada.fork.refs("refs/autoresearch")) == [NOTEBOOK]
+    ada.fork.allow("ada", "admin")
+    environment = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader",
+                   "GIT_CONFIG_VALUE_0": "Authorization: Basic " + base64.b64encode(f"x:{TOKEN}".encode()).decode()}  # fmt: skip
+    subprocess.run(shlex.split(command), cwd=ada.world.root, check=True, capture_output=True, env=environment)
+    assert ada.fork.refs("refs/autoresearch") == {}
+    assert json.loads(ada.publish("--json").out)["notes"] == []

@@ -276,7 +276,7 @@ def test_another_session_of_the_same_name_is_not_overwritten(ada: Author) -> Non
     assert set(ada.fork.refs("refs/autoresearch")) == {"refs/autoresearch/cpu/t-2"}
     told = record.read(ada.pull.body)
     assert told
-    assert (told.session, told.branch, told.head) == ("cpu/t", "exp/cpu/t-2", ada.tip)
+    assert (told.session, told.branch, told.head) == ("cpu/t-2", "exp/cpu/t-2", ada.tip)
     ada.go_on(1)
     ada.publish()  # the name is remembered
     assert (ada.pull.head_ref_oid, len(ada.hub.pulls), len(ada.hub.discussions)) == (ada.tip, 1, 1)

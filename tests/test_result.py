@@ -233,11 +233,18 @@ def test_a_session_of_somebody_else_is_published_only_if_it_is_said_to_be_mine(s
     publish(other)
 
 
-def test_a_notebook_that_names_another_branch_publishes_nothing(session: World) -> None:
-    """A stranger's notebook could name any branch of ours."""
+def test_a_notebook_moves_the_branch_of_its_own_name_alone(session: World) -> None:
+    """A stranger's notebook could have begun under any name of ours."""
+    ours = session.git("rev-parse", "exp/cpu/t")
     session.git("update-ref", "refs/autoresearch/cpu/t2", NOTEBOOK)
-    with pytest.raises(AutoresearchError, match="does not describe session cpu/t2"):
-        publish_result(open_repository(session.root), "cpu/t2", lambda book: {}, mine=True)
+    result = publish_result(open_repository(session.root), "cpu/t2", lambda book: {}, mine=True).result
+    assert (session.git("rev-parse", "exp/cpu/t2"), session.git("rev-parse", "exp/cpu/t")) == (result, ours)
+
+
+def test_a_notebook_of_other_hardware_publishes_nothing(session: World) -> None:
+    session.git("update-ref", "refs/autoresearch/H100/t", NOTEBOOK)
+    with pytest.raises(AutoresearchError, match="refs/autoresearch/H100/t is of a session on cpu"):
+        publish_result(open_repository(session.root), "H100/t", lambda book: {}, mine=True)
 
 
 # -- verify -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 
 import pytest
 from conftest import World
@@ -224,3 +225,9 @@ def test_a_run_that_rewrites_the_harness_is_a_crash(toy: World) -> None:
     crashes = [e for e in toy.experiments() if e["status"] == "crash"]
     assert crashes
     assert {e["reason"] for e in crashes} == {"the run changed helper.py"}
+
+
+def test_the_words_that_run_are_the_words_that_are_shown(toy: World) -> None:
+    toy.configure(prepare="{python} -c pass")
+    ran = toy.run("start", "--tag", "t", "--experiments", "1")
+    assert f"\npreparing  {sys.executable} -c pass\n" in ran.err

@@ -33,10 +33,12 @@ PATIENCE = 900.0  # seconds that a sync asked for waits for a rate limit
 
 @dataclass
 class Told:
-    """What a sync came to, over all hubs."""
+    """What a sync came to, over all hubs; `others` are the reports that are not our own."""
 
     reports: int = 0
     findings: int = 0
+    others: int = 0
+    others_findings: int = 0
     calls: int = 0
     points: int = 0
     read: int = 0  # hubs that answered
@@ -83,9 +85,9 @@ def here(repository: Repository, settings: Settings, platform: str | None = None
 
 
 def _own(repository: Repository) -> frozenset[str]:
-    """The commits of the sessions that were begun here: experiments, and the results that were published."""
+    """The commits of the sessions that were begun here: experiments, the results that were published, and all records."""
     begun = [notebook.NAMESPACE + name for name in session_names(repository) if begun_here(repository, name)]
-    return frozenset(repository.merged(begun))
+    return frozenset(repository.chained(begun))
 
 
 def _data(repository: Repository, platform: str) -> str:
@@ -110,8 +112,8 @@ def sync(
     from autoresearch_git.community.sync import Syncer  # only who reads a hub needs PyGithub
 
     store = open_store(library.path.parent / "store.git")
-    mine = repository.refs_below(notebook.NAMESPACE)
-    syncer = Syncer(library, store, say, Metric(settings.metric, settings.direction), settings.editable, mine, seconds)
+    own = _own(repository)
+    syncer = Syncer(library, store, say, Metric(settings.metric, settings.direction), settings.editable, own, seconds)
     while queue:
         hub = queue.pop(0)
         if hub.key in done:
@@ -169,6 +171,8 @@ def _sync_one(
         say(f"{hub.name}: {problem}")
     told.reports += outcome.reports
     told.findings += outcome.findings
+    told.others += outcome.others
+    told.others_findings += outcome.others_findings
     told.calls += outcome.calls
     told.points += outcome.points
     told.read += outcome.answered

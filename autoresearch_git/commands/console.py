@@ -14,6 +14,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.wording import count
 
 if TYPE_CHECKING:
     from autoresearch_git.community.offers import Step
@@ -112,8 +113,8 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
         rule = (
             f"; a gain below {noise.floor:.2g} is kept only if a second seed shows it too" if session.judge == "confirmed" else ""
         )
-        lines.append(f"noise    one run varies by {noise.sd:.2g} (sd, {noise.degrees} degrees of freedom){rule}")
-    lines.append(f"tried    {len(experiments) - 1} experiments: {counts}")
+        lines.append(f"noise    one run varies by {noise.sd:.2g} (sd, {count(noise.degrees, 'degree')} of freedom){rule}")
+    lines.append(f"tried    {count(len(experiments) - 1, 'experiment')}: {counts}")
     lines.append(f"branch   {fields['branch']}")
     return lines
 

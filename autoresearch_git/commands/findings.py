@@ -22,6 +22,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.tables import way
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 
 GIT_SECONDS = 3600.0  # that a fetch may take
@@ -98,8 +99,8 @@ def _sync(repository: Repository, settings: Settings, library: Library) -> None:
         raise community.no_hub()
     if not told.read:
         raise AutoresearchError("no hub could be read", "mend what the lines above say, or git config autoresearch.hub OWNER/NAME")
-    spent = f" ({told.calls} calls, {told.points} points)" if told.calls else ""
-    _say(f"{told.reports} reports new or changed, {told.findings} findings in them{spent}")
+    spent = f" ({count(told.calls, 'call')}, {count(told.points, 'point')})" if told.calls else ""
+    _say(f"{count(told.reports, 'report')} new or changed, {count(told.findings, 'finding')} in them{spent}")
 
 
 def _say(text: str) -> None:
@@ -182,6 +183,11 @@ def show(place: Standpoint, name: str, as_json: bool) -> None:
     """
     _need_library(place)
     found = place.library.named(name)
+    if not found:
+        pulls = place.library.told_of_in(name)
+        for pull in pulls:
+            _say(f"{name} is the paper of {pull}")
+        found = [finding for pull in pulls for finding in place.library.named(pull)]
     if not found and place.library.has_report(name):
         raise AutoresearchError(f"{name} was read, and claims no result", "git autoresearch findings --all lists what does")
     if not found:

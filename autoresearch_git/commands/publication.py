@@ -18,6 +18,7 @@ from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.publishing import paper as papers
 from autoresearch_git.publishing.charts.progress import Chart
+from autoresearch_git.publishing.check import problems_of_notes
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place, branch_named, notebook_beside, remembered
 from autoresearch_git.publishing.secrets import find_secret
@@ -25,6 +26,7 @@ from autoresearch_git.repository import Repository
 
 NOTES = "notes.md"
 PICTURE = "progress.png"
+MOST_PROBLEMS = 10  # with the notes that are told
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,31 @@ class Draft:
 
 def gather(repository: Repository, book: Notebook, notes: Path | None = None) -> Paper:
     """The paper of a notebook, with the user's own notes (those of a file, else those of the last time) and what the findings that
-    it tried had claimed. Raises AutoresearchError where the notes are no text."""
+    it tried had claimed. A file with nothing in it that shows means that there are none. Raises AutoresearchError where the notes
+    are no text."""
     kept = folder(repository, book) / NOTES
     file = notes or (kept if kept.is_file() else None)
     try:
         text = defuse(file.read_text(encoding="utf-8")) if file else ""
     except (OSError, UnicodeDecodeError) as error:
         raise AutoresearchError(f"{file} cannot be read: {error}", "save it as UTF-8 text") from error
-    return papers.gather(repository, book, community.claimed(repository, book.experiments), text)
+    return papers.gather(repository, book, community.claimed(repository, book.experiments), text if text.strip() else "")
 
 
 def keep_notes(repository: Repository, book: Notebook, text: str) -> None:
-    """Keep the user's notes with the session, for the next paper."""
-    (folder(repository, book) / NOTES).write_text(text, encoding="utf-8")
+    """Keep the user's notes with the session, for the next paper, or forget those of the last time where there are none."""
+    file = folder(repository, book) / NOTES
+    if text:
+        file.write_text(text, encoding="utf-8")
+    else:
+        file.unlink(missing_ok=True)
+
+
+def notes_problems(repository: Repository, paper: Paper) -> list[str]:
+    """What of the user's notes the session does not say, a line each."""
+    found = problems_of_notes(paper, repository.commits_named)
+    more = [f"and {len(found) - MOST_PROBLEMS} more"] if len(found) > MOST_PROBLEMS else []
+    return [*(f"your notes, line {problem}" for problem in found[:MOST_PROBLEMS]), *more]
 
 
 def folder(repository: Repository, book: Notebook) -> Path:

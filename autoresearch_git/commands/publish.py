@@ -19,7 +19,7 @@ from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook, result
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.ledger.session import choose_session
+from autoresearch_git.ledger.session import begun_here, choose_session
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.pages import Pages
 from autoresearch_git.publishing.place import remember, remembered
@@ -39,9 +39,11 @@ PATIENCE = 90.0  # seconds that a publication waits for a rate limit
 @click.option("--with-discards/--without-discards", "discards", default=None,
               help="Push the notebook, with everything that was discarded (default), or not; remembered.")  # fmt: skip
 @click.option("--notes", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="FILE",
-              help="Markdown of your own for the paper; kept for the next time.")  # fmt: skip
+              help="Markdown of your own for the paper; kept for the next time. An empty file takes it off again.")  # fmt: skip
 @click.option("--mine", is_flag=True, help="Also a session that was not begun in this repository.")
-@click.option("--unpublish", is_flag=True, help="Close the pull request and the Discussion, with a note.")
+@click.option(
+    "--unpublish", is_flag=True, help="Close the pull request and the Discussion, with a note; the branch and the notebook stay."
+)
 @click.option("--dry-run", is_flag=True, help="Show everything that would be posted, and contact nobody.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Also write what is shown there.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -67,6 +69,8 @@ def command(
         book = notebook.read(repository, notebook.NAMESPACE + name)
         draft = _draft(repository, settings, book, notes)
         publication.refuse_secrets(repository, book, draft.paper.notes, "")
+        if not mine and not begun_here(repository, name):
+            say(f"note: session {name} was not begun here, so it may be somebody else's; to publish it takes --mine")
         publish_console.show(draft, _offline(draft, asked), output, as_json)
         return
     if unpublish:
@@ -113,18 +117,18 @@ def _offline(draft: Draft, asked: Asked) -> Pages:
 def _publish(draft: Draft, asked: Asked) -> Published:
     publisher = _publisher(draft, asked)
     publication.refuse_secrets(draft.repository, draft.book, draft.paper.notes, publisher.plan.target.head)
-    publish_console.preview(draft, publisher, asked.output, bodies=not asked.yes)
-    _confirm("publish this", asked.yes)
-    if draft.paper.notes:
-        publication.keep_notes(draft.repository, draft.book, draft.paper.notes)
+    if publisher.changes():
+        publish_console.preview(draft, publisher, asked.output, bodies=not asked.yes)
+        _confirm("publish this", asked.yes, "nothing was published", "look at it with --dry-run, then add --yes")
+    publication.keep_notes(draft.repository, draft.book, draft.paper.notes)
     publisher.book = result.land(draft.repository, draft.book, draft.head)
     return _carry_out(draft, publisher, publisher.publish)
 
 
 def _unpublish(draft: Draft, asked: Asked) -> Published:
     publisher = _publisher(draft, asked)
-    publish_console.preview_withdrawal(draft, publisher.plan)
-    _confirm("close what is open", asked.yes)
+    if publish_console.preview_withdrawal(draft, publisher.plan):
+        _confirm("close what is open", asked.yes, "nothing was withdrawn", "look at the lines above, then add --yes")
     return _carry_out(draft, publisher, publisher.withdraw)
 
 
@@ -153,13 +157,14 @@ def _publisher(draft: Draft, asked: Asked) -> Publisher:
     return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, say)
 
 
-def _confirm(what: str, yes: bool) -> None:
+def _confirm(what: str, yes: bool, declined: str, unasked: str) -> None:
+    """Raises AutoresearchError where the user does not agree, which leaves it at `declined`, or is not there to be asked."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise AutoresearchError("nobody is there to be asked", "look at it with --dry-run, then add --yes")
+        raise AutoresearchError("nobody is there to be asked", unasked)
     if not click.confirm(f"{what}?", default=False, err=True):
-        raise AutoresearchError("nothing was published", "git autoresearch publish, when you are ready")
+        raise AutoresearchError(declined, "the same command again, when you are ready")
 
 
 def _carry_out(draft: Draft, publisher: Publisher, act: Callable[[], Published]) -> Published:

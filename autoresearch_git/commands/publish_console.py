@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ def _row(label: str, text: str) -> None:
 def show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
     """Everything, to stdout and to files; nobody was asked anything."""
     files = _write(draft, told, output) if output else []
+    for problem in publication.notes_problems(draft.repository, draft.paper):
+        say(f"note: {problem}")
     if as_json:
         click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
         return
@@ -58,26 +61,42 @@ def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
 
 
 def preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bool) -> None:
-    """What would be done, to stderr; both bodies whole in files, and as far as they are short below that."""
+    """What would be done, to stderr; the bodies that would change whole in files, and as far as they are short below that."""
     plan, told = publisher.plan, publisher.pages()
     files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
-    for label, line in _rows(draft, plan, told):
+    for label, line in _rows(draft, publisher, told):
         _row(label, line)
     _row("whole in", str(files[0].parent))
-    for name, body in (("pull request", told.pull), ("Discussion", told.paper))[: (1 if plan.whole else 2) if bodies else 0]:
+    if bodies:
+        _show_bodies(plan, told)
+
+
+def _show_bodies(plan: Plan, told: Pages) -> None:
+    """The bodies that would be new or changed."""
+    from autoresearch_git.publishing import outlook
+
+    written = (
+        ("pull request", told.pull, outlook.of_pull(plan, told)),
+        ("Discussion", told.paper, outlook.of_discussion(plan, told)),
+    )
+    for name, body in [(name, body) for name, body, state in written if state and not state.endswith(outlook.AS_IT_IS)]:
         lines = defuse(body, len(body)).strip().splitlines()
         shown = "\n".join(f"  | {line}" for line in lines[:SHOWN_LINES])
         rest = f"\n  … {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
         click.echo(f"\n{name}:\n\n{shown}{rest}", err=True)
 
 
-def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
-    book, place, target = draft.book, plan.place, plan.target
+def _rows(draft: Draft, publisher: Publisher, told: Pages) -> list[tuple[str, str]]:
+    from autoresearch_git.publishing.outlook import of_discussion, of_pull
+
+    plan, book = publisher.plan, draft.book
+    place, target = plan.place, plan.target
     seen = f"those who may read {target.name}" if target.private else "everybody"
     where = plan.home.name if plan.home else f"{place.repository}, a fork that is made first"
     kept = count(len(draft.paper.results.kept), "kept experiment")
     rows = [
         ("publish", f"session {book.session.name} to {target.name} ({plan.hub.source}), for {seen} to see"),
+        *([("changes", ", ".join(publisher.changes()))] if plan.pull or plan.discussion else []),
         ("title", told.title),
         ("branch", f"{place.branch} to {where}: the baseline, {kept}, the results"),
     ]
@@ -86,28 +105,44 @@ def _rows(draft: Draft, plan: Plan, told: Pages) -> list[tuple[str, str]]:
         has = count(len(below), "commit")
         rows.append(("", f"and {has} below the baseline that {target.name} does not have, the last: {below[-1]}"))
     if place.notebook:
-        rows.append(("notebook", f"{place.notebook}: all {count(len(book.experiments), 'experiment')}, also what was discarded"))
-    rows.append(("pull", _state(plan.pull, told.title, told.pull) or f"new, a draft into {target.default_branch}"))
+        rows.append(("notebook", f"{place.notebook}: {_all(draft)}"))
+    rows.append(("pull", _at(plan.pull, of_pull(plan, told))))
     if not plan.whole:
-        new = f"new, in {plan.categories[0].name}" if plan.categories else ""
-        rows.append(("paper", _state(plan.discussion, told.title, told.paper) or new))
-    return [*rows, *(("note", note) for note in plan.notes)]
+        rows.append(("paper", _at(plan.discussion, of_discussion(plan, told))))
+    notes = (*plan.notes, *publication.notes_problems(draft.repository, draft.paper))
+    return [*rows, *(("note", note) for note in notes)]
 
 
-def preview_withdrawal(draft: Draft, plan: Plan) -> None:
+def _all(draft: Draft) -> str:
+    results = draft.paper.results
+    tried = {0: "", 1: " and the experiment"}.get(len(results.rows), f" and all {len(results.rows)} experiments")
+    return f"the baseline{tried}{', also what was discarded' if results.not_kept else ''}"
+
+
+def _at(item: PullRequest | Discussion | None, state: str) -> str:
+    return f"{item.url}, {state}" if item else state
+
+
+def preview_withdrawal(draft: Draft, plan: Plan) -> bool:
+    """What would be closed, and what stays all the same. Returns whether anything is open."""
     if not plan.pull and not plan.discussion:
         raise AutoresearchError(f"nothing of session {draft.book.session.name} is published at {plan.hub.name}",
                                 "git autoresearch publish")  # fmt: skip
-    if plan.pull:
-        _row("close", f"{plan.pull.url}" + ("" if plan.pull.state == "OPEN" else ", which is closed already"))
-    if plan.discussion:
-        _row("close", f"{plan.discussion.url}" + (", which is closed already" if plan.discussion.closed else ""))
+    from autoresearch_git.publishing.plan import names
 
-
-def _state(item: PullRequest | Discussion | None, title: str, body: str) -> str:
-    from autoresearch_git.publishing.publish import says
-
-    return "" if item is None else f"{item.url}, {'as it is' if says(item, title, body) else 'to be updated'}"
+    there = [(plan.pull.url, plan.pull.state == "OPEN")] if plan.pull else []
+    there += [(plan.discussion.url, not plan.discussion.closed)] if plan.discussion else []
+    for url, is_open in there:
+        _row("close", url if is_open else f"{url}, which is closed already")
+    refs = [ref for ref in names(plan.place) if ref in plan.refs]
+    if plan.home and refs:
+        _row("stays", f"{' and '.join(refs)} at {plan.home.name}, which others may have gone on from; to remove them:")
+        _row("", shlex.join(["git", "push", plan.home.url, "--delete", *refs]))
+        if plan.home.owner_name != plan.target.name:
+            _row(
+                "stays", f"your fork {plan.home.web}; to remove it, with all that is in it: gh repo delete {plan.place.repository}"
+            )
+    return any(is_open for _, is_open in there)
 
 
 def tell(published: Published, as_json: bool) -> None:
@@ -117,7 +152,8 @@ def tell(published: Published, as_json: bool) -> None:
                  "branch": place.branch, "notebook": place.notebook, "commit": place.head}  # fmt: skip
         click.echo(json.dumps({**{k: v or None for k, v in named.items()}, "done": published.done, "notes": published.notes}))
         return
-    for line in published.done or ("everything is in place; nothing was changed",):
+    nothing = "what was published is closed" if place.withdrawn else "everything is in place"
+    for line in published.done or (f"nothing to do: {nothing}",):
         say(line)
     for note in published.notes:
         say(f"note: {note}")

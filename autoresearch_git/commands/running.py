@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -168,7 +169,7 @@ def _introduce(live: LiveSession, reporter: console.ConsoleReporter, new: bool) 
 
 def _prepare(live: LiveSession, reporter: console.ConsoleReporter) -> None:
     log = live.logs / "prepare.log"
-    reporter.say(f"preparing  {live.session.prepare}")
+    reporter.say(f"preparing  {shlex.join(process.argv(live.session.prepare))}")
     ended = trial.prepare(live.session, live.worktree, log, str(live.folder), reporter.progress)
     if ended.returncode != 0:
         said = [line for line in trial.tail(log).splitlines() if line.strip()]

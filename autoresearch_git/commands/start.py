@@ -20,13 +20,14 @@ from autoresearch_git.lab import process
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.researchers import make
 
 SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
 SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
 
-_FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
+_FIXED = ("metric", "direction", "run", "prepare", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
 
 
 @click.command("start", epilog="Example:  git autoresearch start --budget 20 --experiments 6")
@@ -43,6 +44,7 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
 @click.option("--seed", metavar="N", help="Seed of the first run (42).")
 @click.option("--run", "run_", metavar="COMMAND", help="Command of one experiment.")
+@click.option("--prepare", metavar="COMMAND", help="Command that is run once, before the baseline.")
 @click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
 @click.option("--direction", metavar="WAY", help="min or max.")
 @click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
@@ -103,6 +105,8 @@ def _show_plan(repository: Repository, session: Session, settings: Settings, rea
     click.echo(f"session    {session.name}, branch {session.branch.removeprefix('refs/heads/')}, from {session.base[:7]}")
     click.echo(f"metric     {session.metric.name} ({session.metric.direction})")
     click.echo(f"run        {shlex.join(process.argv(session.run))}")
+    if session.prepare:
+        click.echo(f"prepare    {session.prepare}")
     click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
     click.echo(f"editable   {' '.join(session.editable)}")
     click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")
@@ -115,8 +119,9 @@ def _read_hubs(repository: Repository, settings: Settings) -> bool:
     try:
         with community.read_library(repository) as library:
             told = community.sync(repository, settings, library, running.say, SYNC_PATIENCE, SYNC_SECONDS)
-            if told.reports:
-                running.say(f"{told.reports} reports of others are new ({told.findings} findings)")
+            if told.others:
+                are = "is" if told.others == 1 else "are"
+                running.say(f"{count(told.others, 'report')} of others {are} new ({count(told.others_findings, 'finding')})")
             return library.count_reports() > 0
     except (AutoresearchError, sqlite3.Error) as error:
         running.say(f"note: the community could not be read: {error}")

@@ -91,8 +91,18 @@ def read_branches(store: Store, heads: Iterable[str], default: str, editable: Se
 
 def _that_may_measure(files: Mapping[str, str]) -> dict[str, str]:
     """Of the files at a head those that a harness may be made of, near the top: there may be a hundred thousand others."""
-    near = (path for path in sorted(files) if path.count("/") <= DEEPEST and path.endswith(CODE))
-    return {path: files[path] for path in itertools.islice(near, MOST_FILES)}
+    return {path: files[path] for path in itertools.islice(filter(_is_near, sorted(files)), MOST_FILES)}
+
+
+def _is_near(path: str) -> bool:
+    return path.count("/") <= DEEPEST and path.endswith(CODE)
+
+
+def remembered(paths: Iterable[str], files: Mapping[str, str]) -> list[str]:
+    """Those of the paths that the remembered `files` of a head would hold if the head had them, in order."""
+    near = sorted(filter(_is_near, files))
+    last = near[MOST_FILES - 1] if len(near) >= MOST_FILES else None
+    return sorted(path for path in paths if path in files or (_is_near(path) and (last is None or path <= last)))
 
 
 def _edits(store: Store, history: Mapping[str, CommitMessage], editable: Sequence[str]) -> dict[str, dict[str, FileChange]]:

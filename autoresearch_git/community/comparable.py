@@ -6,9 +6,10 @@ be told counts against a comparison: a ranking that guesses is worse than a shor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autoresearch_git.community.branches import remembered
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.record import Replication
 from autoresearch_git.experiment import Metric
@@ -28,6 +29,7 @@ EQUIVALENT = (
 
 
 OWN = "yours"
+MOST_NAMED = 3  # files in one reason
 _CONTRADICTED = "others could not repeat it"
 
 
@@ -131,12 +133,18 @@ def _metric(finding: Finding, here: Here) -> Reason:
 def _untouched(finding: Finding, here: Here) -> Reason:
     if not finding.files or finding.metric.name != here.metric.name:
         return Reason("own evaluator", None, "there is no evaluator of its that could be looked at")
-    touched = [path for path in finding.changed if path in here.files]
+    found = touched(finding, here)
     return Reason(
         "own evaluator",
-        not touched,
-        f"it changes {', '.join(touched)}, which measures" if touched else "its evaluator is untouched",
+        not found,
+        f"it changes {_some(found)}, which measures" if found else "its evaluator is untouched",
     )
+
+
+def touched(finding: Finding, here: Here) -> list[str]:
+    """The files that measure here and that its branch has changed into others than ours: it may have brought ours along."""
+    changed = (path for path in finding.changed if path in here.files)
+    return [path for path in changed if not _same_blob(here.files[path], finding.files.get(path, ""))]
 
 
 def _evaluator(finding: Finding, here: Here) -> Reason:
@@ -146,11 +154,19 @@ def _evaluator(finding: Finding, here: Here) -> Reason:
         return Reason("evaluator", None, f"this repository has no file that measures {here.metric.name}")
     if not finding.files:  # a fingerprint that a record claims is no proof
         return Reason("evaluator", None, "its evaluator is unknown")
-    absent = [path for path in here.files if path not in finding.files]
-    other = [path for path, blob in here.files.items() if path in finding.files and not _same_blob(blob, finding.files[path])]
-    if absent or other:
-        return Reason("evaluator", False, f"its {', '.join(absent + other)} is not ours")
-    return Reason("evaluator", True, f"it has our {', '.join(sorted(here.files))}, or one that measures the same")
+    known = remembered(here.files, finding.files)
+    other = [path for path in known if not _same_blob(here.files[path], finding.files.get(path, ""))]
+    if not known:
+        return Reason("evaluator", None, f"nothing of what measures {here.metric.name} here can be looked at there")
+    if other:
+        return Reason("evaluator", False, f"it does not have our {_some(other)}")
+    return Reason("evaluator", True, f"it has our {_some(known)}, or one that measures the same")
+
+
+def _some(paths: Sequence[str]) -> str:
+    """Three of the paths, and how many more there are."""
+    rest = len(paths) - MOST_NAMED
+    return ", ".join(paths[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _same_blob(one: str, other: str) -> bool:

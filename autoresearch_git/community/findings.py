@@ -16,7 +16,7 @@ from autoresearch_git.community.branches import Branch, BranchCommit
 from autoresearch_git.community.changes import Change
 from autoresearch_git.community.platforms import platform_of
 from autoresearch_git.community.plausible import doubts
-from autoresearch_git.community.record import Record
+from autoresearch_git.community.record import ClaimedChange, Record
 from autoresearch_git.community.reports import Report
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.notebook import Notebook
@@ -173,18 +173,26 @@ def _of_trailers(branch: Branch | None, wanted: Metric) -> Iterator[Source]:
 
 
 def _of_record(told: Record, metric: Metric, tables: Sequence[Results]) -> Results:
-    """What a record claims. It names as many changes as it has room for; a table with as many rows as it says that there were
-    experiments names them all, each with its value."""
+    """What a record claims. It names as many changes as it has room for, without their values; a table with as many rows as it
+    says that there were experiments, all of its changes among them, names them all, each with its value."""
     known = {claim.commit[:7]: claim for claim in told.findings if claim.commit}
     whole = sum(told.experiments.values())
     for table in tables:
-        if table.metric == metric.name and len(table.rows) == whole + 1 and whole > len(told.findings):
-            claims = ((row, known.get(row.sha[:7])) for row in table.rows)
-            rows = tuple(replace(row, commit=c.commit, delta=c.delta) if c else row for row, c in claims)
-            return Results(metric.name, metric.direction, rows)
+        shas = {row.sha[:7] for row in table.rows}
+        if table.metric == metric.name and whole and len(table.rows) == whole + 1 and shas >= known.keys():
+            return Results(
+                metric.name, metric.direction, tuple(_completed(row, known.get(row.sha[:7]), told) for row in table.rows)
+            )
     named = [Row(i + 1, c.commit, None, c.status, c.description, c.status, delta=c.delta) for i, c in enumerate(told.findings)]
-    first = [Row(0, told.base, told.baseline.mean, "baseline", "baseline")] if told.baseline else []
+    first = [Row(0, "", told.baseline.mean, "baseline", "baseline")] if told.baseline else []
     return Results(metric.name, metric.direction, (*first, *named))
+
+
+def _completed(row: Row, claim: ClaimedChange | None, told: Record) -> Row:
+    """A row of a table with what the record knows better: whole shas, and numbers that are not rounded."""
+    if row.status == "baseline" and told.baseline:
+        return replace(row, value=told.baseline.mean)
+    return replace(row, commit=claim.commit, delta=claim.delta) if claim else row
 
 
 def _of_headline(headline: prose.Headline, wanted: Metric) -> Results:
@@ -253,13 +261,21 @@ def _finding(
         base=(branch.base if branch else "") or told.base,
         commits=sum(c.own for c in branch.commits) if branch else 0,
         changed=tuple(sorted(branch.changed))[:MOST_CHANGED] if branch else (),
-        files=branch.files if branch else {},
+        files=_files(branch) if branch else {},
         record=told,
         about=next((c.subject for c in reversed(branch.commits) if c.own), "") if branch else "",
         budget=_budget(evidence, told),
         doubts=tuple(one_line(d) for d in doubted),
         withdrawn=record.WITHDRAWN in report.body,
     )
+
+
+def _files(branch: Branch) -> dict[str, str]:
+    """path → blob of what may measure at its head, and of what it has changed, wherever that lies; empty where not all can be
+    told."""
+    changed = ((path, branch.changed[path]) for path in sorted(branch.changed)[:MOST_CHANGED])
+    brought = {path: change.blob for path, change in changed if change.mode.startswith("100")}
+    return {**branch.files, **brought} if branch.files else {}
 
 
 def _metric(results: Results, wanted: Metric) -> Metric:

@@ -139,7 +139,7 @@ def publication_hub(repository: Repository, settings: Settings, to: str | None) 
         hub = _from_remote("origin", remotes["origin"], repository.root, hosts) if "origin" in remotes else None
     if hub is None or not hub.api:
         what = f"{hub.name} is no GitHub repository" if hub else "there is no origin on GitHub"
-        raise AutoresearchError(f"{what}, so no pull request can be opened", "git autoresearch publish --to OWNER/NAME")
+        raise AutoresearchError(f"{what}, so no pull request can be opened", _how_to_name_one(hub))
     return hub
 
 
@@ -150,6 +150,16 @@ def hub_at(repository: Repository, settings: Settings, address: str) -> Hub:
     hub = None if re.fullmatch(_OWNER_NAME, address) else _from_remote("remote", address, repository.root, hosts)
     as_named = Setting(settings.origin["hub"].key, address, "as named", tracked=True)
     return hub or _from_setting(address, as_named, repository.root, hosts)
+
+
+def _how_to_name_one(hub: Hub | None) -> str:
+    """What to type where a hub is no GitHub: its host may be one that nothing here says so of."""
+    place = _place(hub.url, Path()) if hub else None
+    elsewhere = "git autoresearch publish --to OWNER/NAME"
+    if place is None or not place.host or _OTHER_FORGES.search(place.host):
+        return elsewhere
+    known = f"git config autoresearch.api-url https://{place.host}/api/v3"
+    return f"if that is a GitHub Enterprise: {known}; if not: {elsewhere}"
 
 
 def token_for(repository: Repository, hub: Hub) -> tokens.Token | None:
@@ -188,7 +198,7 @@ def _from_setting(word: str, setting: Setting, root: Path, hosts: _Hosts) -> Hub
     if not hub:
         raise AutoresearchError(
             f"hub = {word!r} ({source}) is not owner/name, host/owner/name, a git URL (https or ssh), or a path such as ../hub",
-            "git config autoresearch.hub karpathy/autoresearch",
+            "git autoresearch publish --to OWNER/NAME" if source == "--to" else "git config autoresearch.hub karpathy/autoresearch",
         )
     return _noted(hub, word)
 

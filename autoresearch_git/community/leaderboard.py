@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoresearch_git.community.comparable import Here, compare, measures_as
+from autoresearch_git.community.comparable import Here, compare, measures_as, touched
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.record import Replication
 
@@ -58,14 +58,14 @@ class Leaderboard:
 def leaderboard(
     findings: Iterable[Finding], here: Here, replications: Mapping[str, Sequence[Replication]], papers: Mapping[Paper, str]
 ) -> Leaderboard:
-    """The boards of a hub whose head is `here`: those of its evaluator first, then by platform and budget. `papers` are the
-    addresses of Discussions."""
+    """The boards of a hub whose head is `here`: those of its evaluator first, then by platform and budget. A branch that changes
+    how the hub measures stands on none. `papers` are the addresses of Discussions."""
     everything = list(findings)
     placed: dict[Kind, list[Entry]] = {}
     for finding in everything:
         own = _own_place(finding, here)
         verdict = compare(finding, own, replications.get(finding.report.key, ()))
-        if verdict.comparable:
+        if verdict.comparable and not touched(finding, here):
             paper = (finding.report.hub, finding.report.author, finding.record.identity)
             entry = Entry(finding, verdict.evidence, papers.get(paper, ""))
             placed.setdefault(_kind(own), []).append(entry)

@@ -24,7 +24,7 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 
-FORMAT = 3  # of the tables and of what the readers make; another one is read anew
+FORMAT = 4  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
@@ -178,6 +178,10 @@ class Library:
         rows = self._db.execute("SELECT p.hub, p.author, p.session, r.json FROM papers p JOIN reports r ON r.key = p.report")
         return {(hub, author, session): Report.from_json(text).url for hub, author, session, text in rows}
 
+    def reports_with_findings(self, hub: str) -> set[str]:
+        """The reports of a hub that something was found in."""
+        return {key for (key,) in self._db.execute("SELECT DISTINCT report FROM findings WHERE hub = ?", (hub,))}
+
     def _put_finding(self, finding: Finding) -> None:
         row = (
             finding.key,
@@ -231,6 +235,15 @@ class Library:
         if not chosen:  # a branch, of whatever kind of report
             chosen = [(number, text) for number, text, *_ in rows if json.loads(text)["report"]["branch"] == word]
         return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in chosen]
+
+    def told_of_in(self, paper: str) -> list[str]:
+        """The pull requests whose paper a user names, by its number or whole key: what was found stands there."""
+        word = f"#{paper.strip().rpartition('#')[2]}"
+        rows = self._db.execute(
+            "SELECT f.report, p.report, p.hub FROM papers p JOIN findings f ON f.session = p.session AND f.hub = p.hub"
+            " JOIN reports r ON r.key = f.report AND r.author = p.author AND r.kind = 'pull' ORDER BY f.id"
+        )
+        return list(dict.fromkeys(pull for pull, key, hub in rows if paper.strip() == key or word == key.removeprefix(hub)))
 
     def has_report(self, wanted: str) -> bool:
         """Whether a report of that number was read, whatever was found in it."""

@@ -8,7 +8,7 @@ once, into a private bare store that nothing is ever checked out of.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from autoresearch_git.community import findings
@@ -20,7 +20,6 @@ from autoresearch_git.community.library import Library
 from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
-from autoresearch_git.ledger import notebook
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Remote, Store
 
@@ -31,12 +30,15 @@ CHUNK = 250  # reports parsed in one transaction
 @dataclass
 class Outcome:
     """What one sync did. `problems` are what could not be read, a line each; `parent` is what the hub was forked from.
-    `answered`: by its API or by git, it said something."""
+    `answered`: by its API or by git, it said something. `findings` are those in the reports that were read; `others` are the
+    reports that do not tell of our own sessions."""
 
     hub: str
     answered: bool = False
     reports: int = 0
     findings: int = 0
+    others: int = 0
+    others_findings: int = 0
     calls: int = 0
     points: int = 0
     parent: str = ""
@@ -46,14 +48,14 @@ class Outcome:
 @dataclass
 class Syncer:
     """Syncs hubs into one library and store. `tell` hears of progress; `wanted` is the metric looked for first; `editable` are
-    the files whose changes are ideas; `mine` are notebooks of our own, ref → tip, which are nobody else's findings."""
+    the files whose changes are ideas; `own` are the commits and records of our sessions, which are nobody else's findings."""
 
     library: Library
     store: Store
     tell: Callable[[str], None]
     wanted: Metric
     editable: Sequence[str]
-    mine: Mapping[str, str] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
     git_seconds: float = 600.0
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Syncer:
             done.answered = True
         except AutoresearchError as error:
             done.problems.append(error.message)
-        done.findings = self._parse(hub)
+        self._parse(hub, done)
         return done
 
     # -- the API ------------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class Syncer:
                 found.append(Report(hub.name, "branch", one_line(branch), branch=one_line(branch), head=sha))
             elif name.startswith(f"{below}autoresearch/"):
                 session = name.removeprefix(f"{below}autoresearch/")
-                if self.mine.get(notebook.NAMESPACE + session) != sha:
+                if sha not in self.own:
                     found.append(Report(hub.name, "notebook", one_line(session), head=sha))
         for kind in ("branch", "notebook"):
             still = {report.name for report in found if report.kind == kind}
@@ -172,18 +174,26 @@ class Syncer:
 
     # -- findings -----------------------------------------------------------------------------------------------
 
-    def _parse(self, hub: Hub) -> int:
-        """Make findings of every report that is new or has changed."""
+    def _parse(self, hub: Hub, done: Outcome) -> None:
+        """Make findings of every report that is new or has changed. Those of a paper are its pull request's, and count once."""
         default = self.store.resolve(self.library.hub_state(hub.name).get("default") or "refs/none") or ""
-        found = understood = 0
+        found: dict[str, tuple[int, bool]] = {}  # report → how many findings, and whether it is one of others
         while reports := self.library.unparsed(hub.name, CHUNK):
             made = [(one, self._findings(one)) for one in self._evidence_of_each(hub, reports, default)]
             with self.library.transaction():
-                found += sum(self._keep(hub, one, findings) for one, findings in made)
-            understood += len(reports)
+                for one, findings in made:
+                    self._keep(hub, one, findings)
+                    found[one.report.key] = len(findings), not self._is_own(one.report, findings)
             if len(reports) == CHUNK:
-                self.tell(f"{hub.name}: {understood} reports understood")
-        return found
+                self.tell(f"{hub.name}: {len(found)} reports understood")
+        told = self.library.reports_with_findings(hub.name)
+        done.findings = sum(number for key, (number, _) in found.items() if key in told)
+        done.others = sum(others for _, others in found.values())
+        done.others_findings = sum(number for key, (number, others) in found.items() if others and key in told)
+
+    def _is_own(self, report: Report, found: Sequence[Finding]) -> bool:
+        """Whether a report tells of a session of ours; what has no head is known by its record."""
+        return (report.head or (found[0].record.head if found else "")) in self.own
 
     def _evidence_of_each(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
         """What git says of the reports; where one of them cannot be read so, the others still are."""
@@ -197,13 +207,12 @@ class Syncer:
             parts = (reports[:half], reports[half:])
             return [evidence for part in parts for evidence in self._evidence_of_each(hub, part, default)]
 
-    def _keep(self, hub: Hub, evidence: Evidence, found: Sequence[Finding]) -> int:
+    def _keep(self, hub: Hub, evidence: Evidence, found: Sequence[Finding]) -> None:
         self.library.put_findings(evidence.report, found)
         for session in {finding.record.identity for finding in found} - {""}:
             self.library.drop_twins(hub.name, session)
         if evidence.notebook and evidence.report.kind == "pull":  # the pull request tells the same session, and more
             self.library.drop_findings(f"{hub.name}@{evidence.notebook.session.name}")
-        return len(found)
 
     def _findings(self, evidence: Evidence) -> list[Finding]:
         """What one report says. A report that breaks its reader costs only itself."""

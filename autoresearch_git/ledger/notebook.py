@@ -124,10 +124,11 @@ def append_result(repository: Repository, book: Notebook, commit: str) -> list[R
 
 
 def read(repository: Reading, ref: str) -> Notebook:
-    """The whole notebook, in one git process. Raises AutoresearchError where the chain is not one of ours."""
+    """The whole notebook, in one git process; its session is named by the ref. Raises AutoresearchError where the chain is not
+    one of ours."""
     records = repository.messages(ref)
     try:
-        session = trailers.read_session(records[0].text)
+        session = _named(trailers.read_session(records[0].text), ref)
         read_before = [found for record in records[1:] if (found := trailers.read_inspiration(record.text))]
         experiments = tuple(_experiments(session, records[1:]))
         return Notebook(
@@ -143,6 +144,14 @@ def read(repository: Reading, ref: str) -> Notebook:
         raise AutoresearchError(
             f"{ref} is not a notebook that this version reads: {one_line(repr(error))}", f"git log {ref}"
         ) from error
+
+
+def _named(session: Session, ref: str) -> Session:
+    """The session by the tag that its notebook lies under: whoever published or fetched it may have had another of the name that
+    it began with. On what it ran is no name, and stays."""
+    name = ref.partition("/autoresearch/")[2]
+    tag = name.removeprefix(f"{session.platform}/")
+    return session if tag == name else dataclasses.replace(session, tag=tag)
 
 
 def _experiments(session: Session, records: list[CommitMessage]) -> list[Experiment]:

@@ -33,7 +33,7 @@ def _message(book: Notebook) -> str:
     return (
         f"results: {one_line(metric.name)} {gained}\n\n"
         f"{counts[Status.KEEP]} kept, {counts[Status.DISCARD]} discarded, {counts[Status.CRASH]} crashed.\n"
-        f"Every one of them is a commit: {book.session.notebook}\n"
+        f"Every one of them is a commit in the notebook beside this branch, below {notebook.NAMESPACE}\n"
     )
 
 

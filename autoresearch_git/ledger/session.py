@@ -25,6 +25,7 @@ from autoresearch_git.experiment import Author, Experiment, Figure, Measurement,
 from autoresearch_git.ledger import notebook, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.replication import Replication
 from autoresearch_git.repository import Repository, Worktree
 
@@ -275,12 +276,16 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
 
 
 def own_session(repository: Repository, name: str) -> Session:
-    """The session that a notebook describes, if it describes the one it is named after."""
-    session = notebook.read(repository, notebook.NAMESPACE + name).session
+    """The session that a notebook describes, if it may be worked on: it lies under its own hardware class, its files lie in the
+    repository, and its branch can be one."""
+    ref = notebook.NAMESPACE + name
+    session = notebook.read(repository, ref).session
+    if session.name != name:
+        raise AutoresearchError(f"the notebook {ref} is of a session on {one_line(session.platform, 40)}",
+                                f"git fetch . {ref}:{notebook.NAMESPACE}<its platform>/<tag>")  # fmt: skip
     plain = all(not p.startswith(("/", "-")) and ".." not in Path(p).parts for p in session.editable)
-    if session.name != name or not plain or not repository.valid_ref(session.branch):
-        raise AutoresearchError(f"the notebook {notebook.NAMESPACE}{name} does not describe session {name}",
-                                f"git update-ref -d {notebook.NAMESPACE}{name} removes it")  # fmt: skip
+    if not plain or not repository.valid_ref(session.branch):
+        raise AutoresearchError(f"the notebook {ref} describes no session that can be worked on", f"git log {ref}")
     return session
 
 

@@ -1,33 +1,30 @@
 """Hold a paper against the commits: every commit that it names exists, every number in it is the session's.
 
 The paper is rendered anew, and a line that is one of ours is right; one that differs from ours in its numbers or commits alone
-is wrong. In any other line a number is looked for where it belongs. In a row or a sentence that names an experiment's commit it
-must be a number of that experiment; in the row of a constant or a figure, of that one; anywhere else one of the session's
-headline: baseline, best, what was kept, counts, noise, budget, configuration. It matches where the recorded number rounds to it.
-Pure but for the commits, which the caller looks up.
+is wrong. In any other line, the user's notes among them, a number is looked for where it belongs. In a row or a sentence that
+names an experiment's commit it must be a number of that experiment; in the row of a constant or a figure, of that one; anywhere
+else one of the session's headline: baseline, best, what was kept, counts, noise, budget, configuration. It matches where the
+recorded number rounds to it. Pure but for the commits, which the caller looks up.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from autoresearch_git.community import record
-from autoresearch_git.community.record import Record
+from autoresearch_git.community.record import Estimate, Record
+from autoresearch_git.experiment import Metric
 from autoresearch_git.publishing import pages, wording
+from autoresearch_git.publishing.known import TOKEN, Known
 from autoresearch_git.publishing.pages import record_of
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place
+from autoresearch_git.publishing.place import Place, notebook_beside
 from autoresearch_git.publishing.results import Result
 
 _SHA = re.compile(
     r"(?<![\w/:.-])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}(?![\w-])|(?<=`)[0-9]{7,40}(?=`)|(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])"
-)
-_TOKEN = re.compile(
-    r"(?<![\w.])(\d{4}-\d\d-\d\d|\d+(?:\.\d+){2,}|[+−-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+−-]?\d+)?|[+−-]?\.\d+)(?![\w]|\.\d)"
 )
 _NO_NUMBERS = re.compile(  # addresses and link targets, digests; of spans of code a commit, a command, a ref or path, a file
     r"https?://\S+|\]\([^)]*\)|sha256:[0-9a-f]+"
@@ -43,43 +40,24 @@ _VARIES = re.compile(
 _ESCAPED = re.compile(r"\\([\\`*\[\]|~$<>_#+=.)-])")
 
 
-@dataclass
-class Known:
-    """Numbers that may stand somewhere, and words with digits such as versions and dates. `sizes` are numbers that a text gave
-    without a sign (`0.05 worse`): they explain no number with one."""
-
-    numbers: list[float] = field(default_factory=list)
-    sizes: list[float] = field(default_factory=list)
-    words: set[str] = field(default_factory=set)
-
-    def add(self, *values: object) -> Known:
-        for value in values:
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                self.numbers.append(float(value))
-            elif isinstance(value, str):
-                found = [match[1] for match in _TOKEN.finditer(value)]
-                self.words |= set(found)
-                for token in found:
-                    number = _number(token)
-                    if number is not None:
-                        (self.numbers if token[0] in "+−-" else self.sizes).append(number)
-        return self
-
-    def explains(self, token: str) -> bool:
-        """Whether the token is one of the words, or what one of the numbers rounds to; without a sign it may be either's."""
-        if token in self.words:
-            return True
-        number = _number(token)
-        if number is None:
-            return False
-        known = self.numbers if token[0] in "+−-" else [*map(abs, self.numbers), *self.sizes]
-        return any(_rounds_to(value, number, token) for value in known)
+Exists = Callable[[Iterable[str]], set[str]]  # those of some (short) shas that are commits here
 
 
-def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]]) -> list[str]:
-    """What does not hold, a line each; empty where everything does. `exists` gives those of some (short) shas that are
-    commits here."""
+def problems(paper: Paper, text: str, exists: Exists) -> list[str]:
+    """What does not hold, a line each; empty where everything does."""
     ours = _Ours(_ours(paper, text))
+    found = (*_sha_problems(paper, text, ours, exists), *_number_problems(paper, text, ours))
+    return [*_record_problems(paper, text), *(f"line {place}: {wrong}" for place, wrong in found)]
+
+
+def problems_of_notes(paper: Paper, exists: Exists) -> list[str]:
+    """The same of the user's own words before they are posted, each beginning with its line there and a colon."""
+    ours = _Ours("")
+    found = (*_sha_problems(paper, paper.notes, ours, exists), *_number_problems(paper, paper.notes, ours))
+    return [f"{place}: {wrong}" for place, wrong in found]
+
+
+def _sha_problems(paper: Paper, text: str, ours: _Ours, exists: Exists) -> Iterator[tuple[int, str]]:
     elsewhere = _elsewhere(paper)
     shas: dict[str, int] = {}  # with the line that names it first
     for place, line in enumerate(text.split("\n"), start=1):
@@ -87,8 +65,7 @@ def problems(paper: Paper, text: str, exists: Callable[[Iterable[str]], set[str]
             if match[0] not in elsewhere:
                 shas.setdefault(match[0], place)
     there = exists(shas)
-    found = [f"line {place}: {sha} is no commit of this repository" for sha, place in shas.items() if sha not in there]
-    return [*found, *_record_problems(paper, text), *_number_problems(paper, text, ours)]
+    yield from ((place, f"{sha} is no commit of this repository") for sha, place in shas.items() if sha not in there)
 
 
 def _elsewhere(paper: Paper) -> set[str]:
@@ -129,15 +106,24 @@ def _shape(line: str) -> tuple[str, list[str]]:
 
 
 def _ours(paper: Paper, text: str) -> str:
-    """Every line that both bodies may have, as they would be rendered for the place that the text's record names."""
+    """Every line that both bodies may have, as they would be rendered for the place that the text's record names; but for the
+    user's notes, which nobody but they wrote."""
+    paper = dataclasses.replace(paper, notes="")
     try:
         told = record.read(text) or Record()
     except record.BrokenRecordError:
         told = Record()
-    web = f"https://github.com/{told.repository}" if told.repository else ""
-    place = Place(told.repository, told.repository, web, told.branch, paper.session.notebook, told.head)
+    place = _place(paper, told)
     page = pages.render(paper, place)
     return "\n".join((page.paper, page.pull, pages.complete(paper, place)))
+
+
+def _place(paper: Paper, told: Record) -> Place:
+    """Where a body was posted, by its record. Without the notebook it names no commit of what was not kept."""
+    web = f"https://github.com/{told.repository}" if told.repository else ""
+    kept_back = any(not claim.commit for claim in told.findings)
+    beside = "" if kept_back else notebook_beside(paper.session, told.branch)
+    return Place(told.repository, told.repository, web, told.branch, beside, told.head)
 
 
 # -- the record ---------------------------------------------------------------------------------------------------------
@@ -152,26 +138,36 @@ def _record_problems(paper: Paper, text: str) -> Iterator[str]:
     if told is None:
         yield "it does not begin with a record"
         return
-    written = record.write(record_of(paper, Place(repository=told.repository, branch=told.branch, head=told.head), 10**9))
+    written = record.write(record_of(paper, _place(paper, told), 10**9))
     ours = record.read(written)  # as a reader has it: on one line, and cut to size
     assert ours is not None
     for name in (f.name for f in dataclasses.fields(Record)):
         if name not in ("findings", "replications") and getattr(told, name) != getattr(ours, name):
-            yield f"its record says {name} {_short(getattr(told, name))}; the session says {_short(getattr(ours, name))}"
-    known = {claim.commit: claim for claim in ours.findings}
+            yield f"its record says {name} {_in_words(getattr(told, name))}; the session says {_in_words(getattr(ours, name))}"
+    known = {(claim.commit, claim.description): claim for claim in ours.findings}
     for claim in told.findings:
-        if claim != known.get(claim.commit):
-            yield f"its record says {claim.delta} ({claim.status}) of {claim.commit[:7]}; the session says otherwise"
+        if claim != known.get((claim.commit, claim.description)):
+            what = claim.commit[:7] or claim.description
+            yield f"its record says {_in_words(claim.delta)} ({claim.status}) of {what}; the session says otherwise"
 
 
-def _short(value: object) -> str:
-    return str(value)[:120]
+def _in_words(value: object) -> str:
+    """A field of a record as a reader has it: its words and numbers."""
+    if isinstance(value, Estimate):
+        parts = [str(value.mean), *(f"{name} {known}" for name, known in (("sd", value.sd), ("n", value.n)) if known is not None)]
+    elif isinstance(value, Metric):
+        parts = [value.name, value.direction]
+    elif isinstance(value, Mapping):
+        parts = [f"{name} {known}" for name, known in value.items()]
+    else:
+        parts = [str(part) for part in (value if isinstance(value, tuple) else (value,)) if part is not None]
+    return ", ".join(parts)[:120] or "nothing"
 
 
 # -- the numbers --------------------------------------------------------------------------------------------------------
 
 
-def _number_problems(paper: Paper, text: str, ours: _Ours) -> Iterator[str]:
+def _number_problems(paper: Paper, text: str, ours: _Ours) -> Iterator[tuple[int, str]]:
     rows = {row.experiment.commit: row for row in paper.results.rows}
     headline, named = _headline(paper), _named_rows(paper)
     for place, line in prose(text):
@@ -179,7 +175,7 @@ def _number_problems(paper: Paper, text: str, ours: _Ours) -> Iterator[str]:
             continue
         if differs := ours.differs(line):
             says = " and ".join(f"{mine} where it says {theirs}" for theirs, mine in differs)
-            yield f"line {place}: the session has {says}"
+            yield place, f"the session has {says}"
             continue
         commits = {sha for match in _SHA.finditer(line) for sha in rows if sha.startswith(match[0])}
         first_cell = _plain(line.strip().strip("|").partition("|")[0]).strip() if line.lstrip().startswith("|") else ""
@@ -190,7 +186,7 @@ def _number_problems(paper: Paper, text: str, ours: _Ours) -> Iterator[str]:
             known, wrong = named[first_cell], f"is not what the session says of {first_cell}"
         else:
             known, wrong = headline, "is no number of this session's headline"
-        yield from (f"line {place}: {token} {wrong}" for token in tokens(line) if not known.explains(token))
+        yield from ((place, f"{token} {wrong}") for token in tokens(line) if not known.explains(token))
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -206,7 +202,7 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
 
 
 def tokens(line: str) -> list[str]:
-    return [match[1] for match in _TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", _LIST_NUMBER.sub("", line))).replace("`", " "))]
+    return [match[1] for match in TOKEN.finditer(_plain(_NO_NUMBERS.sub(" ", _LIST_NUMBER.sub("", line))).replace("`", " "))]
 
 
 def _plain(line: str) -> str:
@@ -274,18 +270,3 @@ def _of_experiment(paper: Paper, row: Result) -> Iterator[object]:
     yield from (tried.claimed for tried in paper.tried if tried.result is row)
     for run in experiment.measurements:
         yield from (run.value, run.seed, *run.figures.values())
-
-
-def _number(token: str) -> float | None:
-    try:
-        return float(token.replace(",", "").replace(wording.MINUS, "-"))
-    except ValueError:
-        return None
-
-
-def _rounds_to(known: float, number: float, token: str) -> bool:
-    """Whether `known`, written with as many digits as the token has, is the token."""
-    mantissa, _, exponent = token.replace(wording.MINUS, "-").lower().partition("e")
-    decimals = len(mantissa.partition(".")[2])
-    half = 0.5 * 10.0 ** (int(exponent or 0) - decimals)
-    return abs(known - number) <= half * (1 + 1e-6)

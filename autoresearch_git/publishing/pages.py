@@ -6,6 +6,7 @@ body is too long its longest table is cut, down to a few rows, then the next; th
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from autoresearch_git.community.record import ClaimedChange, Estimate, Record
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Status
 from autoresearch_git.plaintext import code, inert, one_line
-from autoresearch_git.publishing import wording
+from autoresearch_git.publishing import paragraphs, wording
 from autoresearch_git.publishing.paper import Paper
-from autoresearch_git.publishing.place import Place
+from autoresearch_git.publishing.place import Place, as_published
 from autoresearch_git.publishing.results import Result
 
 LONGEST_BODY = 65_536  # as GitHub counts characters: UTF-16 code units
@@ -35,7 +36,7 @@ MOST_GUESSES = 4  # at how many rows of a table fit
 _FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
     "day": wording.day, "plain": wording.plain, "duration": wording.duration, "digits": wording.digits_for,
-    "code": code,
+    "code": code, "listed": wording.listed,
 }  # fmt: skip
 
 
@@ -73,7 +74,8 @@ def title(paper: Paper, place: Place) -> str:
     ends = results.baseline.value, results.best.value
     digits = wording.decimals(ends, [results.total.delta], 4)  # 4 as upstream has it
     first, last = (wording.figure(value, digits) for value in ends)
-    return f"{branch}: {first} → {last} in {tried}"
+    unsure = ", within the noise" if results.within_noise(results.total) else ""
+    return f"{branch}: {first} → {last} in {tried}{unsure}"
 
 
 def mark(identity: str) -> str:
@@ -102,11 +104,12 @@ def _body(template: str, paper: Paper, place: Place, templates: Path | None, who
     if length(head + told) > LONGEST_BODY:
         raise AutoresearchError(f"{template} gives {length(head + told):,} characters without its tables; GitHub takes "
                                 f"{LONGEST_BODY:,}", "shorten the notes or your template")  # fmt: skip
-    return head + told
+    return head + paragraphs.joined(told)
 
 
 def _text(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool, limits: dict[str, int]) -> str:
-    values = {"paper": paper, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
+    named = dataclasses.replace(paper, session=as_published(paper.session, place.branch))
+    values = {"paper": named, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
     return rendering.render(template, templates, _FILTERS, **values)
 
 
@@ -152,7 +155,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
     first, best = results.baseline, results.best
     facts = {name: str(value) for name, value in first.platform.items()}
     return Record(
-        session=session.name,
+        session=as_published(session, place.branch).name,
         identity=paper.identity,
         repository=place.repository,
         branch=place.branch,
@@ -168,7 +171,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
         platform={"name": session.platform, **facts},
         researcher=", ".join(paper.researchers),
         adopted_from=paper.adopted_from,
-        findings=tuple(_claims(paper, room)),
+        findings=tuple(_claims(paper, place, room)),
         seeds=paper.seeds,
         program=paper.program,
         cost={"hours": round(paper.seconds / 3600, 3), "runs": paper.runs},
@@ -179,11 +182,12 @@ def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | No
     return None if value is None else Estimate(value, sd, runs)
 
 
-def _claims(paper: Paper, room: int) -> Iterator[ClaimedChange]:
+def _claims(paper: Paper, place: Place, room: int) -> Iterator[ClaimedChange]:
     for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.unweighed, *paper.results.crashed):
         experiment = row.experiment
         delta = None if row.delta is None else float(f"{row.delta:.6g}")
-        claim = ClaimedChange(experiment.commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
+        commit = experiment.commit if place.holds_all or experiment.status.advances else ""
+        claim = ClaimedChange(commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
         room -= 110 + len(claim.description)
         if room < 0:
             return

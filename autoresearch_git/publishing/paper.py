@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoresearch_git import config
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
@@ -13,6 +14,7 @@ from autoresearch_git.experiment import Experiment, Figure, Session, Status
 from autoresearch_git.ledger import trailers
 from autoresearch_git.ledger.ancestry import Ancestor, ancestors
 from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.publishing import adoption
 from autoresearch_git.publishing import results as tally
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
@@ -22,6 +24,7 @@ from autoresearch_git.repository import Repository
 CONFIRMED, HELD_ONCE = "confirmed", "held in one run"
 NOT_REPRODUCED, CONTRADICTED, CRASHED = "not reproduced", "contradicted", "crashed"
 MOST_HOPES = 5
+SLACK = 0.05  # share of the budget that a run may train longer or shorter
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Paper:
     adopted_from: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     program: str = ""
+    adopting: str = ""  # the options of `start` that measure what this session measured, where a clone has no settings
     notes: str = ""
 
     # -- numbers of the whole session -----------------------------------------------------------------------------
@@ -76,6 +80,11 @@ class Paper:
         return sorted(found, key=lambda row: row.gain or 0.0)
 
     @property
+    def unresolved(self) -> list[Result]:
+        """What was kept and may yet be no gain: within the noise."""
+        return [row for row in self.results.kept if self.results.within_noise(row)]
+
+    @property
     def hopes(self) -> list[Result]:
         """Discards whose first run was better than the incumbent and whose second was not."""
         return [row for row in self.undecided if len(row.experiment.measurements) > 1][:MOST_HOPES]
@@ -97,6 +106,14 @@ class Paper:
     def seconds(self) -> float:
         """Of machine time, as the lab timed every run."""
         return sum(e.seconds for e in self.results.experiments)
+
+    @property
+    def trained_for_budget(self) -> bool:
+        """Whether every run that was measured says that it trained about as long as the budget asks."""
+        runs = [m for e in self.results.experiments for m in e.measurements if m.value is not None]
+        told = [m.figures.get("training_seconds") for m in runs]
+        budget = self.session.budget
+        return bool(told) and all(isinstance(s, (int, float)) and abs(s - budget) <= SLACK * budget for s in told)
 
     @property
     def days(self) -> tuple[int, int]:
@@ -164,6 +181,7 @@ def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float |
         adopted_from=_adopted(repository, results),
         read=book.inspiration,
         program=_program(repository, session),
+        adopting=adoption.options(session, config.named_at(repository, session.base)),
         notes=notes,
     )
 

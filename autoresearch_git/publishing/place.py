@@ -36,6 +36,18 @@ class Place:
     withdrawn: bool = False
     discards: bool = True
 
+    @property
+    def notebook_elsewhere(self) -> str:
+        """The ref that others are told to fetch the notebook as: names are dates, so they may well have that one themselves."""
+        platform, _, tag = self.notebook.removeprefix(notebook.NAMESPACE).partition("/")
+        owner = self.repository.partition("/")[0]
+        return f"{notebook.NAMESPACE}{platform}/{owner}-{tag}" if owner else self.notebook
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether others can fetch what was not kept, too: that lies in the notebook alone."""
+        return bool(self.notebook or not self.web)
+
 
 def branch_named(repository: Repository, session: Session, tag: str) -> str:
     """The branch that a session is published as under a tag. Raises AutoresearchError for a tag that cannot be."""
@@ -45,9 +57,16 @@ def branch_named(repository: Repository, session: Session, tag: str) -> str:
     return branch
 
 
+def as_published(session: Session, branch: str) -> Session:
+    """The session by the name that it is published under, which its branch has; by its own where there is no branch yet."""
+    folder = f"{session.branch_prefix}/{session.platform}/"
+    tag = branch.removeprefix(folder)
+    return session if tag in ("", branch) else dataclasses.replace(session, tag=tag)
+
+
 def notebook_beside(session: Session, branch: str) -> str:
     """The ref that the notebook is published as, by the branch's name."""
-    return f"{notebook.NAMESPACE}{branch.removeprefix(f'{session.branch_prefix}/')}"
+    return as_published(session, branch).notebook
 
 
 def _memory(repository: Repository, session: str) -> Path:

@@ -82,9 +82,10 @@ def look(repository: Repository, writer: Writer, hub: Hub, paper: Paper, book: N
     discussion = discussion or _linked(writer, target, pull, holds)
     home = _home(hub, target, pushes, pull, wishes)
     place = _place(hub, home, target, paper, wishes, branch)
-    refs = repository.remote_refs(remote(home), names(place), GIT_SECONDS) if home else {}
+    refs, left = _refs(repository, book, home, place, remote)
     check_refs(repository, book, home, place, refs)
     categories, notes = _categories(target, wishes.category)
+    notes += left
     notes += _notes(target, pull, holds, (home == hub) != pushes)
     place = dataclasses.replace(
         place,
@@ -198,6 +199,19 @@ def _place(hub: Hub, home: Hub | None, target: Target, paper: Paper, wishes: Wis
     discards = before if wishes.discards is None else wishes.discards
     book = notebook_beside(session, branch) if discards else ""
     return Place(target.name, where.owner_name, where.web, branch, book, discards=discards)
+
+
+def _refs(
+    repository: Repository, book: Notebook, home: Hub | None, place: Place, remote: RemoteOf
+) -> tuple[dict[str, str], list[str]]:
+    """Our refs as they stand there; and what is to be told of a notebook that is there and not wanted any more."""
+    beside = notebook_beside(book.session, place.branch)
+    there = repository.remote_refs(remote(home), [*names(place)[:1], beside], GIT_SECONDS) if home else {}
+    refs = {name: sha for name, sha in there.items() if name in names(place)}
+    if not home or beside in refs or not repository.is_ancestor(there.get(beside, ""), book.tip):
+        return refs, []
+    return refs, [f"{beside}, with what was discarded, stays at {home.name} from an earlier publication; to remove it: "
+                  f"git push {home.url} --delete {beside}"]  # fmt: skip
 
 
 def names(place: Place) -> list[str]:

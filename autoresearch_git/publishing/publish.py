@@ -20,11 +20,12 @@ from autoresearch_git.community.github import LABEL, Category, Discussion, LostA
 from autoresearch_git.community.hubs import Hub, fork_of
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.publishing import hosted, pages
+from autoresearch_git.publishing import hosted, outlook, pages
+from autoresearch_git.publishing.outlook import says, unlabelled, withdrawn
 from autoresearch_git.publishing.pages import Pages, mark
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place
-from autoresearch_git.publishing.plan import MAY_LABEL, MAY_PUSH, Plan, RemoteOf, check_refs, chosen, names
+from autoresearch_git.publishing.plan import Plan, RemoteOf, check_refs, chosen, names
 from autoresearch_git.repository import PushRefusedError, Repository
 
 LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
@@ -70,13 +71,17 @@ class Publisher:
         self.categories = list(self.plan.categories)
         self.notes += self.plan.notes
 
+    def changes(self) -> list[str]:
+        """What `publish` would change of what is there, a few words each."""
+        return list(outlook.changes(self.plan, self.pages(), self.head, self.book.tip, self.head != self.book.result))
+
     def publish(self) -> Published:
         """All steps in order. Raises AutoresearchError; what was done until then is in `done`, and `place` is where it went."""
         home = self.plan.home or self._fork()
         self._reopen()
         self._push(home)
         self._reopen()  # a branch that was gone is there again
-        if self._closed and not self._withdrawn(self._closed):
+        if self._closed and not withdrawn(self._closed):
             then = "" if self._closed.state == "MERGED" else "; reopen it there, and it follows"
             self.notes.append(f"{self.place.pull} was {self._closed.state.lower()} there, so it stays as it is{then}")
         else:
@@ -106,9 +111,6 @@ class Publisher:
             return body
         note, said = f"{record.WITHDRAWN}\n\n{WITHDRAWAL}", mark(self.paper.identity)
         return body.replace(said, f"{said}\n{note}", 1) if said in body else f"{body}\n\n{note}"
-
-    def _withdrawn(self, pull: PullRequest) -> bool:
-        return record.WITHDRAWN in pull.body and pull.state == "CLOSED"
 
     @property
     def _closed(self) -> PullRequest | None:
@@ -172,10 +174,10 @@ class Publisher:
     def _reopen(self) -> None:
         """What was withdrawn by us and is published again. Before the push: a branch that was moved keeps its request closed."""
         pull, discussion = self._closed, self.discussion
-        if pull and self._withdrawn(pull):
+        if pull and withdrawn(pull):
             with contextlib.suppress(RefusedError):
                 self._on_pull(lambda: self.writer.set_pull_open(pull.number, True), lambda p: p.state == "OPEN", "reopened")
-        if discussion and discussion.closed and record.WITHDRAWN in discussion.body:
+        if discussion and withdrawn(discussion):
             self._on_discussion(lambda: self.writer.reopen_discussion(discussion.id), lambda d: not d.closed, "reopened")
 
     def _open_pull(self) -> None:
@@ -251,8 +253,8 @@ class Publisher:
     def _label(self) -> None:
         """The label, where the viewer may set it. Nothing else depends on it, so a refusal is only told."""
         target = self.plan.target
-        bare = [item for item in (self.pull, self.discussion) if item and LABEL not in item.labels]
-        if target.permission not in MAY_LABEL or not bare or not (target.label or target.permission in MAY_PUSH):
+        bare = unlabelled(target, (self.pull, self.discussion))
+        if not bare:
             return
         try:
             new = functools.partial(self.writer.create_label, LABEL, LABEL_COLOUR, LABEL_MEANING)
@@ -312,12 +314,3 @@ class Publisher:
 
 def _that(item: T | None, holds: Callable[[T], bool]) -> T | None:
     return item if item is not None and holds(item) else None
-
-
-def says(item: PullRequest | Discussion, title: str, body: str) -> bool:
-    """Whether it is what we would write, whatever line ends GitHub gave it."""
-    return item.title == title and _lines(item.body) == _lines(body)
-
-
-def _lines(body: str) -> str:
-    return body.replace("\r\n", "\n").strip()

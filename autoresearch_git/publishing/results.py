@@ -5,7 +5,6 @@ Pure. Every number of a paper comes from here, and so from the notebook.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,8 @@ _ROUNDING = 1e-14  # of a number: what equal runs differ by when their mean is t
 @dataclass(frozen=True)
 class Result:
     """One experiment. `delta` is the metric's change against the incumbent, `gain` the same with its sign such that more is
-    better; `error` is the standard error of that difference. None where it crashed, or the noise was not measured."""
+    better; `error` is how far chance alone moves that difference: half the width of its 90 % interval. None where it crashed, or
+    the noise was not measured."""
 
     experiment: Experiment
     delta: float | None = None
@@ -61,6 +61,12 @@ class Results:
     def crashed(self) -> list[Result]:
         return self._of(Status.CRASH)
 
+    @property
+    def not_kept(self) -> list[str]:
+        """How many of each other outcome there are, as words; nothing of what there is none of."""
+        counted = ((self.discarded, "discarded"), (self.crashed, "crashed"))
+        return [f"the {len(rows)} {word}" if len(rows) > 1 else f"the {word}" for rows, word in counted if rows]
+
     def _of(self, status: Status) -> list[Result]:
         return [row for row in self.rows if row.experiment.status is status]
 
@@ -71,11 +77,11 @@ class Results:
 
     def within_noise(self, row: Result) -> bool:
         """Whether chance alone moves the metric as far; False where nobody measured how far that is."""
-        return self.measured and row.gain is not None and abs(row.gain) <= self.noise.floor
+        return row.gain is not None and row.error is not None and abs(row.gain) <= row.error
 
     def beyond_noise(self, row: Result) -> bool:
         """Whether the metric moved further than chance alone moves it; False where nobody measured how far that is."""
-        return self.measured and row.gain is not None and abs(row.gain) > self.noise.floor
+        return row.gain is not None and row.error is not None and abs(row.gain) > row.error
 
 
 def of(session: Session, experiments: Sequence[Experiment]) -> Results:
@@ -92,7 +98,7 @@ def of(session: Session, experiments: Sequence[Experiment]) -> Results:
 def _against(session: Session, experiment: Experiment, incumbent: Experiment, noise: Noise) -> Result:
     if experiment.value is None or incumbent.value is None:
         return Result(experiment)
-    error = noise.sd * math.sqrt(1 / _runs(experiment) + 1 / _runs(incumbent)) if noise.degrees else None
+    error = noise.bound(_runs(experiment), _runs(incumbent)) if noise.degrees else None
     if error and error < _ROUNDING * abs(experiment.value):
         error = 0.0
     gain = session.metric.gain(experiment.value, incumbent.value)

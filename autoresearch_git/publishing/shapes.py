@@ -16,8 +16,9 @@ LEAST_PROBES = 2
 
 @dataclass(frozen=True)
 class Probe:
-    """One value that was tried, and the experiment that tried it."""
+    """One value that was tried, the one that it was moved from, and the experiment that tried it."""
 
+    start: str
     value: str
     result: Result
 
@@ -31,6 +32,13 @@ class Shape:
     start: str
     end: str
     probes: tuple[Probe, ...]
+
+    @property
+    def groups(self) -> dict[str, list[Probe]]:
+        """The probes by the value that they were moved from, the first first: only those of one group are held against the same."""
+        in_time = sorted(self.probes, key=lambda probe: probe.result.experiment.number)
+        starts = dict.fromkeys(probe.start for probe in in_time)
+        return {start: [probe for probe in self.probes if probe.start == start] for start in starts}
 
     @property
     def open_end(self) -> str:
@@ -60,7 +68,7 @@ def shapes(results: Results, moved: Mapping[int, Sequence[Change]]) -> list[Shap
 def _shape(tried: Sequence[tuple[Change, Result]]) -> Shape:
     kept = [change.new for change, row in tried if row.experiment.status is Status.KEEP]
     start = tried[0][0].old
-    probes = sorted((Probe(change.new, row) for change, row in tried), key=_place)
+    probes = sorted((Probe(change.old, change.new, row) for change, row in tried), key=_place)
     return Shape(tried[0][0].name, start, kept[-1] if kept else start, tuple(probes))
 
 

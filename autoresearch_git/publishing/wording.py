@@ -55,12 +55,12 @@ def change(delta: float | None, digits: int | None = None) -> str:
 
 
 def digits_for(error: float | None) -> int | None:
-    """The decimals that show a standard error with two digits; None where there is none."""
+    """The decimals that show the width of an interval with two digits; None where there is none."""
     return max(0, 1 - _magnitude(error)) if error and math.isfinite(error) else None
 
 
 def plus_minus(delta: float | None, error: float | None) -> str:
-    """`−0.01190 ± 0.00050`: a difference with its standard error."""
+    """`−0.01190 ± 0.00050`: a difference with half the width of its interval."""
     digits = digits_for(error)
     return f"{change(delta, digits)} ± {figure(error, digits)}" if delta is not None and error else change(delta, digits)
 
@@ -68,6 +68,12 @@ def plus_minus(delta: float | None, error: float | None) -> str:
 def count(number: int, word: str) -> str:
     """`1 experiment`, `7 experiments`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *before, last = parts
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def day(seconds_since_epoch: int) -> str:

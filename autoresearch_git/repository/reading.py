@@ -73,11 +73,11 @@ class Reading:
         """The chain of first parents from `tip` back, newest first, at most that many, with their authors."""
         return list(self._log(["--first-parent", f"--max-count={most}", "--end-of-options", tip], None))
 
-    def merged(self, tips: Sequence[str]) -> list[str]:
-        """The second parents along the chains of first parents of the tips, in one git process."""
+    def chained(self, tips: Sequence[str]) -> list[str]:
+        """The chains of first parents of the tips, with the second parents along them, in one git process."""
         asked = "".join(f"{tip}\n" for tip in tips).encode()
-        rows = self._calls.run("log", "--first-parent", "--format=%P", "--stdin", stdin=asked).splitlines() if asked else []
-        return [sha for row in rows for sha in row.split()[1:2]]
+        rows = self._calls.run("log", "--first-parent", "--format=%H %P", "--stdin", stdin=asked).splitlines() if asked else []
+        return [sha for row in rows for sha in (*row.split()[:1], *row.split()[2:3])]
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` reaches `old`; also false where one of them is not here."""

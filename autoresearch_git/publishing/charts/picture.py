@@ -21,6 +21,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image, ImageColor
@@ -111,6 +112,9 @@ class _Pen:
         return text.rstrip() + "…"
 
 
+_Handle = Line2D | Patch | tuple[Line2D, ...]  # what a legend shows beside a text
+
+
 def _mark(marker: str, size: float, colour: str) -> Line2D:
     wide = 1.2 if marker == "x" else 0
     return Line2D([], [], linestyle="", marker=marker, markersize=size, color=colour, markeredgewidth=wide)
@@ -173,8 +177,10 @@ class _Sheet:
             numbers = [*(dot.number for dot in best), self.last]
             heights = [self.seen.height(dot.value) for dot in (*best, best[-1])]
             if self.has_band:
-                ends = [self.seen.height(self.beyond(dot.value)) for dot in (*best, best[-1])]
-                self.axes.fill_between(numbers, heights, ends, step="post", color=_BAND, linewidth=0, zorder=1, gid="noise")
+                low, high = (
+                    [self.seen.height(dot.value + way * self.shown.noise_floor) for dot in (*best, best[-1])] for way in (-1, 1)
+                )
+                self.axes.fill_between(numbers, low, high, step="post", color=_BAND, linewidth=0, zorder=1, gid="noise")
             self.axes.step(numbers, heights, where="post", color=_KEPT, linewidth=1.4, zorder=4, gid="best")
         self.dots("discarded", self.shown.discarded, self.size * 0.75, _DISCARD, 3)
         self.dots("kept", self.shown.kept, self.size, _KEPT, 5)
@@ -185,10 +191,6 @@ class _Sheet:
     @property
     def has_band(self) -> bool:
         return 0 < self.shown.noise_floor < math.inf
-
-    def beyond(self, value: float) -> float:
-        """The value that a gain over `value` must pass to be more than noise."""
-        return value - self.shown.noise_floor if self.shown.metric.direction == "min" else value + self.shown.noise_floor
 
     def dots(self, name: str, dots: Sequence[Dot], size: float, colour: str, order: int, edge: str = "") -> None:
         inside = [dot for dot in dots if self.seen.shows(dot.value)]
@@ -214,25 +216,32 @@ class _Sheet:
     def legend(self) -> None:
         """Above the plot, where it covers nothing; in smaller letters where it has much to say."""
         entries = self._entries()
+        marks: list[Any] = [mark for mark, _ in entries]  # matplotlib's types know no tuple of marks
         for size in (_SMALL, _SMALL * 0.92, _SMALL * 0.84, _SMALL * 0.76):
             self.figure.legends.clear()
             legend = self.figure.legend(
-                [mark for mark, _ in entries], [text for _, text in entries], loc="upper left", ncols=len(entries), frameon=False,
+                marks, [text for _, text in entries], loc="upper left", ncols=len(entries), frameon=False,
                 bbox_to_anchor=(_RIGHT / WIDTH, 1 - 41 / HEIGHT), fontsize=size, labelcolor=_INK, borderpad=0, borderaxespad=0,
-                handletextpad=0.5, columnspacing=1.2, handlelength=1.4)  # fmt: skip
+                handletextpad=0.5, columnspacing=1.2, handlelength=1.4,
+                handler_map={tuple: HandlerTuple(ndivide=None, pad=0.2)})  # fmt: skip
             if self.pen.right_end(legend) <= WIDTH - _RIGHT:
                 break
 
-    def _entries(self) -> list[tuple[Line2D | Patch, str]]:
+    def _entries(self) -> list[tuple[_Handle, str]]:
         shown, outside = self.shown, self.shown.outside(self.seen)
-        entries: list[tuple[Line2D | Patch, str]] = [
+        entries: list[tuple[_Handle, str]] = [
             (_mark("o", 5.5, _KEPT), f"{len(shown.kept)} kept"),
             (_mark("o", 5.5, _DISCARD), f"{len(shown.discarded)} discarded"),
         ]
         if shown.crashed:
             entries.append((_mark("x", 4.2, _CRASH), f"{len(shown.crashed)} crashed"))
         if outside:
-            entries.append((_mark("^", 4.2, _FAINT), f"{outside} off the scale"))
+            ways = {
+                "^": any(dot.value > self.seen.high for dot in shown.dots),
+                "v": any(dot.value < self.seen.low for dot in shown.dots),
+            }
+            marks = tuple(_mark(marker, 4.2, _FAINT) for marker, there in ways.items() if there)
+            entries.append((marks, f"{outside} off the scale"))
         if shown.best:
             entries.append((Line2D([], [], color=_KEPT, linewidth=1.4), "best so far"))
         if shown.baseline:
