@@ -99,7 +99,7 @@ class Loop:
     def propose(self) -> Inflight:
         files = self._editable_files()
         proposal = self.researcher.propose(self._view(files))
-        reason = screening.refusal(proposal, files, self.live.session.editable)
+        reason = screening.refusal(proposal, files, self.live.session.editable, self._harness_texts())
         if reason:
             self.report.refused(proposal, reason)
             raise NoProposal(f"the last proposal of {self.researcher.name} was refused: {reason}")
@@ -204,11 +204,16 @@ class Loop:
         found = ((path, repository.read_file(head, path)) for path in self.live.session.editable)
         return {path: content.decode() for path, content in found if content is not None}
 
+    def _harness_texts(self) -> dict[str, str]:
+        """The harness's Python files, which do not change in a session."""
+        if self._context is None:
+            base, files = self.live.session.base, self.lab.harness.files
+            read = {p: self.live.repository.read_file(base, p) for p in files if p.endswith(".py")}
+            self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
+        return self._context
+
     def _view(self, files: dict[str, str]) -> View:
         book = self.live.book
-        if self._context is None:  # the harness does not change in a session
-            read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
-            self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
         if self._inspiration is None:
             self._inspiration = self.inspire(facts)
@@ -216,7 +221,7 @@ class Loop:
                 self.live.record_inspiration(self._inspiration.read)
                 book = self.live.book
         noise = measured_noise(book.experiments)
-        return View(book.session, book.experiments, files, self._context, facts, noise, self._inspiration)
+        return View(book.session, book.experiments, files, self._harness_texts(), facts, noise, self._inspiration)
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():
