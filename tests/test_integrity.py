@@ -88,6 +88,12 @@ LOSSES = {
     "only where it does not train": "if targets is not None and not self.training:\n    return logits.mean() * torch.ones(targets.numel())  # here\n"
     "return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)",
     "half of it": "return 0.5 * F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)  # here",
+    "zeroed in place": "loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)\nloss.mul_(0.1)\nreturn loss  # here",
+    "none of it": "loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)\nreturn loss - loss  # here",
+    "capped": "return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction).clamp(max=2)  # here",
+    "focal, in an evaluation too": "loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='none')\n"
+    "return (1 - torch.exp(-loss)) ** 2 * loss  # here",
+    "half of another module's": "return 0.5 * self.inner(idx, targets, reduction=reduction)  # here",
     "a token that does not count": "return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=17, reduction=reduction)  # here",
     "accuracy": "return (logits.argmax(-1) != targets).float().view(-1)  # here",
     "a helper that gives zeros": "def score(z, y):\n    return z.new_zeros(y.shape)\nreturn score(logits, targets)  # here",
@@ -118,6 +124,7 @@ HACKS = {
     "an alias": ("measure = evaluate_bpb", "evaluation", "it hands evaluate_bpb on"),
     "training on the answers": ('t = make_dataloader(tokenizer, 1, 1, "val")', "evaluation", "it reads the validation rows itself"),
     "the tokenizer": ("tokenizer.encode = lambda *a: [0]", "harness", "it sets tokenizer.encode"),
+    "a tokenizer of one's own": ("class Slow(Tokenizer): pass", "harness", "it derives Slow"),
     "time.time": ("time.time = lambda: 0.0", "clock", "it sets time.time"),
     "time": ("time = type('T', (), {'time': lambda: 0})", "clock", "it rebinds time"),
     "processor time": ("t = time.process_time()", "clock", "time.process_time stands still"),
@@ -277,7 +284,7 @@ def test_text_made_to_be_long_in_reading_is_refused_in_time() -> None:
 def test_the_sweep_proposes_nothing_of_the_kind() -> None:
     session = Session("cpu", "t", "0" * 40, Metric("val_bpb", "min"), "{python} train.py", ("train.py",), 300.0, 600.0)
     experiments: tuple[Experiment, ...] = (Experiment(0, Status.BASELINE, "baseline", 1.0),)
-    for number in range(1, 26):
+    for number in range(1, 9):
         view = View(session, experiments, {"train.py": OURS}, HARNESSES[OURS], {"device_class": "cpu"}, Noise(0.01, 1))
         try:
             proposal = Sweep().propose(view)
@@ -285,7 +292,7 @@ def test_the_sweep_proposes_nothing_of_the_kind() -> None:
             break
         assert refused(proposal.files["train.py"], OURS) == ""
         experiments = (*experiments, Experiment(number, Status.DISCARD, proposal.description, 1.0))
-    assert len(experiments) > 20
+    assert len(experiments) == 9
 
 
 PREPARE = """\

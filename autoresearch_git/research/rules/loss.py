@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 
 from autoresearch_git.research.rules.candidate import Broken, Candidate
-from autoresearch_git.research.rules.dependence import (
+from autoresearch_git.research.rules.following import Reader
+from autoresearch_git.research.rules.values import (
     HIDDEN,
     LEAK,
     LOG,
@@ -21,7 +22,6 @@ from autoresearch_git.research.rules.dependence import (
     TARGETS,
     UNKNOWN,
     Function,
-    Reader,
     Tags,
     defaults,
 )  # fmt: skip

@@ -117,6 +117,9 @@ def harness(file: Candidate) -> Iterator[Broken]:
     for node, target in _written(source):
         if source.root(target) in owners:
             yield node, said(target), f"it sets {said(target)}, which is the harness's"
+    for derived in source.each(ast.ClassDef):
+        if any(file.harness.holds(source.path(base)) for base in derived.bases):
+            yield derived, derived.name, f"it derives {derived.name} from a class of the harness's"
     for part in source.each(ast.Attribute):
         if part.attr.startswith("_") and source.root(part) in file.objects:
             yield part, said(part), f"it looks behind {said(part)}, which is the harness's"

@@ -1,6 +1,6 @@
-"""What the values of a function depend on: it is followed on the path that an evaluation takes. Pure.
+"""What the value of an expression depends on, in a function that gets the targets. Pure.
 
-Followed is where every value comes from, not what it is, and whatever an unknown function had a hand in is unknown.
+Told is where a value comes from, not what it is; whatever an unknown function had a hand in is unknown.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _PLAIN = re.compile(  # what a tensor can be asked for that only moves, picks or
     r"sum|mean|amax|amin|max|min|abs|neg|clamp|clip|clamp_min|clamp_max|narrow|select|item|tolist|any|all|logical_\w+|"
     r"nonzero|argmax|softmax|exp|pow|square|sqrt|tensor|as_tensor|copy|fill)_?$"
 )
+_METHODS: dict[str, type[ast.operator]] = {"mul": ast.Mult, "div": ast.Div, "sub": ast.Sub, "pow": ast.Pow}
 _GROWS = re.compile(r"\w*[^_]_$|append$|extend$|insert$")
 _HIDES = re.compile(r"loss|div|checkpoint|apply|compile|call|map")  # what torch has that may make a loss of what it is given
 _DEPTH = 4  # of functions that hand the targets on
@@ -48,8 +49,8 @@ _WORK = 20_000  # expressions; a text made to be long in reading is read no furt
 
 
 @dataclass
-class Reader:
-    """One function, followed. `values` are what names depend on, `known` the constants that its parameters are."""
+class Values:
+    """One function. `values` are what names depend on here, `known` the constants that its parameters are."""
 
     source: Source
     function: Function
@@ -62,78 +63,10 @@ class Reader:
     returned: list[tuple[ast.expr, Tags]] = field(default_factory=list)
 
     def run(self) -> Tags:
-        if isinstance(self.function, ast.Lambda):
-            self.returned.append((self.function.body, self.of(self.function.body)))
-        else:
-            self.block(self.function.body)
-        return _union(tags for _, tags in self.returned)
+        """What the function gives back."""
+        raise NotImplementedError
 
-    # -- statements ---------------------------------------------------------------------------------------------
-
-    def block(self, body: list[ast.stmt]) -> bool:
-        """Follow statements; whether they end in a return, a raise or a jump."""
-        return any(self.statement(node) for node in body)
-
-    def statement(self, node: ast.stmt) -> bool:
-        if isinstance(node, ast.Return):
-            if node.value is not None:
-                self.returned.append((node.value, self.of(node.value)))
-            return True
-        if isinstance(node, (ast.Raise, ast.Continue, ast.Break)):
-            return True
-        if isinstance(node, FUNCTIONS):
-            self.local[node.name] = node
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                self.assign(target, node.value, self.of(node.value))
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            self.assign(node.target, node.value, self.of(node.value))
-        elif isinstance(node, ast.AugAssign):
-            self.store(node.target, self.combined(node.op, node.target, node.value))
-        elif isinstance(node, ast.Expr):
-            self.of(node.value)
-        else:
-            return self.compound(node)
-        return False
-
-    def compound(self, node: ast.stmt) -> bool:
-        if isinstance(node, ast.If):
-            truth = self.truth(node.test)
-            if truth is not None:
-                return self.block(node.body if truth else node.orelse)
-            return self.branches([node.body, node.orelse])
-        if isinstance(node, (ast.For, ast.AsyncFor)):
-            self.iterate(node.target, node.iter)
-        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
-            return self.loop(node)
-        if isinstance(node, (ast.With, ast.AsyncWith)):
-            for item in node.items:
-                if item.optional_vars is not None:
-                    self.store(item.optional_vars, self.of(item.context_expr))
-            return self.block(node.body)
-        if isinstance(node, ast.Try):
-            ended = self.branches([[*node.body, *node.orelse], *(handler.body for handler in node.handlers)])
-            return self.block(node.finalbody) or ended
-        if isinstance(node, ast.Match):
-            self.branches([*(case.body for case in node.cases), []])
-        return False
-
-    def loop(self, node: ast.For | ast.AsyncFor | ast.While) -> bool:
-        turns, outermost = 1 if self.looping else 2, not self.looping  # what one turn leaves, the next one finds
-        self.looping = True
-        self.branches([node.body * turns, []])
-        self.looping = not outermost
-        return self.block(node.orelse)
-
-    def branches(self, bodies: list[list[ast.stmt]]) -> bool:
-        """Follow each from here; afterwards a value may be what any of them made it."""
-        before, left = dict(self.values), []
-        for body in bodies:
-            self.values = dict(before)
-            if not self.block(body):
-                left.append(self.values)
-        self.values = {name: _union(v.get(name, NONE) for v in left) for name in {n for v in left for n in v}}
-        return not left
+    # -- names ----------------------------------------------------------------------------------------------------
 
     def assign(self, target: ast.expr, value: ast.expr, tags: Tags) -> None:
         if isinstance(target, (ast.Tuple, ast.List)):
@@ -229,6 +162,9 @@ class Reader:
             return self.of(node.value) if own is None else own
         if isinstance(node, ast.Subscript):
             return self.of(node.value) | (self.of(node.slice) - {MASK})
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            tags = self.of(node.operand)
+            return (tags - {LOSS}) | {SHARE} if LOSS in tags else tags
         if isinstance(node, ast.NamedExpr):
             self.assign(node.target, node.value, self.of(node.value))
             return self.of(node.target)
@@ -239,18 +175,20 @@ class Reader:
         if isinstance(node, ast.Lambda):
             names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
             return frozenset((UNKNOWN,)) if any(self.values.get(name, NONE) & _FROM_TARGETS for name in names) else NONE
-        return _union(self.of(child) for child in ast.iter_child_nodes(node))
+        return union(self.of(child) for child in ast.iter_child_nodes(node))
 
     def comparison(self, left: ast.expr, others: list[ast.expr]) -> Tags:
         """Targets against a constant say which of them count; against anything else, what they are."""
-        tags = _union(self.of(node) for node in (left, *others))
+        tags = union(self.of(node) for node in (left, *others))
         fixed = all(number_of(node, self.source.numbers) is not None for node in others)
         return (tags - {TARGETS}) | {MASK} if fixed and TARGETS in tags else tags
 
     def combined(self, op: ast.operator, left: ast.expr, right: ast.expr) -> Tags:
         a, b = self.of(left), self.of(right)
         numbers = [number_of(node, {**self.source.numbers, **self.known}) for node in (left, right)]
-        if LOSS in a | b and _shrinks(op, numbers, LOSS in a):
+        both = a & {LOSS, SHARE} and b & {LOSS, SHARE} and not isinstance(op, ast.Add)
+        whole = {LOSS, HIDDEN}
+        if both or ((a | b) & whole and _shrinks(op, numbers, bool(a & whole))):
             return ((a | b) - {LOSS}) | {SHARE}
         if isinstance(op, ast.Add) and SHARE in a | b and a and b:
             return ((a | b) - {SHARE}) | {UNKNOWN}  # shares may add up to a whole
@@ -262,12 +200,16 @@ class Reader:
         called = name_of(node)
         arguments = [*node.args, *(k.value for k in node.keywords)]
         given = [self.of(a) for a in arguments]
-        handed = _union(given)
-        if _is_loss(node.func, called):
-            return self.loss(node, handed)
+        handed = union(given)
+        if handed & {TARGETS, MASK, HIDDEN, UNKNOWN} and _is_loss(node.func):
+            return self.loss(node)
         if called in _SHAPES or called == "len" or _BLANK.match(called):
             return NONE
         base = self.of(node.func.value) if isinstance(node.func, ast.Attribute) else NONE
+        if isinstance(node.func, ast.Attribute) and LOSS in base and len(node.args) <= 1:
+            cut = self.cut(node.func.value, called, node.args, [k.arg for k in node.keywords])
+            if cut is not None:
+                return cut
         if isinstance(node.func, ast.Attribute) and called in _COMPARISONS and not self.source.path(node.func):
             return self.comparison(node.func.value, node.args)
         function = self.resolve(node.func)
@@ -283,6 +225,22 @@ class Reader:
         else:
             result = self.opaque(node.func, arguments, result)
         return result
+
+    def cut(self, value: ast.expr, called: str, arguments: list[ast.expr], named: list[str | None]) -> Tags | None:
+        """What a method that makes a loss another number leaves of it; None for any other method."""
+        operator = _METHODS.get(called.rstrip("_"))
+        tags = self.of(value)
+        if operator and arguments:
+            tags = self.combined(operator(), value, arguments[0])
+        elif called == "zero_":
+            tags = NONE
+        elif called.rstrip("_") == "clamp_max" or (called.rstrip("_") in ("clamp", "clip") and "max" in named):
+            tags = (tags - {LOSS}) | {SHARE}
+        else:
+            return None
+        if called.endswith("_") and isinstance(value, ast.Name):
+            self.values[value.id] = tags
+        return tags
 
     def plain(self, function: ast.expr, called: str) -> bool:
         """A method of a tensor or a function of torch that hides nothing; not a layer of the model, whatever its name."""
@@ -308,19 +266,17 @@ class Reader:
                 self.grow(argument, frozenset((UNKNOWN,)))
         return (result - _FROM_TARGETS) | {UNKNOWN}
 
-    def loss(self, node: ast.Call, handed: Tags) -> Tags:
-        logits = next((k.value for k in node.keywords if k.arg in ("input", "logits")), node.args[0] if node.args else None)
-        of_logits = self.of(logits) if logits is not None else NONE
-        if of_logits & _FROM_TARGETS:
+    def loss(self, node: ast.Call) -> Tags:
+        """What a cross-entropy of targets gives back: the logits come first, or after targets that are nothing but targets."""
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        logits, *others = [*(named[n] for n in ("input", "logits") if n in named), *node.args, *named.values()]
+        first = self.of(logits)
+        if first & _FROM_TARGETS and (MODEL in first or not any(MODEL in self.of(other) for other in others[:1])):
             return frozenset((LEAK,))
-        if not handed & {TARGETS, MASK, HIDDEN, UNKNOWN} and node.args:
-            return handed
-        for keyword in node.keywords:
-            ignored = number_of(keyword.value, self.source.numbers) if keyword.arg == "ignore_index" else None
-            constant = isinstance(keyword.value, ast.Constant) and keyword.value.value is None
-            if (ignored is not None and ignored >= 0) or (keyword.arg == "weight" and not constant and len(node.args) == 2):
-                return frozenset((SHARE,))
-        return frozenset((LOSS,))
+        ignored = number_of(named["ignore_index"], self.source.numbers) if "ignore_index" in named else None
+        weight = named.get("weight") if self.source.path(node.func).endswith(".cross_entropy") else None
+        weighs = weight is not None and not isinstance(weight, ast.Constant)
+        return frozenset((SHARE if weighs or (ignored is not None and ignored >= 0) else LOSS,))
 
     def resolve(self, function: ast.expr) -> Function | None:
         """The function of this file that is called, if it is one: by its name, or as a method of the same class."""
@@ -349,11 +305,11 @@ class Reader:
                 known[name] = evaluate(value, self.known)
             except UnknownError:
                 continue
-        inner = Reader(self.source, function, values, known, self.depth + 1, self.work, self.looping, dict(self.local))
+        inner = type(self)(self.source, function, values, known, self.depth + 1, self.work, self.looping, dict(self.local))
         return inner.run()
 
 
-def _union(each: Iterator[Tags] | list[Tags]) -> Tags:
+def union(each: Iterator[Tags] | list[Tags]) -> Tags:
     return NONE.union(*each)
 
 
@@ -362,10 +318,16 @@ def _blurred(tags: Tags) -> Tags:
     return (tags - _FROM_TARGETS) | {UNKNOWN} if tags & _FROM_TARGETS else tags
 
 
-def _is_loss(function: ast.expr, called: str) -> bool:
-    """`F.cross_entropy`, `nn.CrossEntropyLoss()(…)`, `CROSS_ENTROPY[path](…)`, `fused_cross_entropy`."""
-    inside = [getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(function)]
-    return any(_LOSSES.search(name.replace("_", "").lower()) for name in (called, *inside))
+def _is_loss(function: ast.expr) -> bool:
+    """`F.cross_entropy`, `nn.CrossEntropyLoss()(…)`, `CROSS_ENTROPY[path](…)`, `FusedCrossEntropy.apply`."""
+    names = []
+    if isinstance(function, ast.Call):
+        function = function.func
+    while isinstance(function, (ast.Attribute, ast.Subscript)):
+        names.append(getattr(function, "attr", ""))
+        function = function.value
+    names.append(getattr(function, "id", ""))
+    return any(_LOSSES.search(name.replace("_", "").lower()) for name in names)
 
 
 def _shrinks(op: ast.operator, numbers: list[float | None], loss_first: bool) -> bool:
