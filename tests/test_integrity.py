@@ -152,6 +152,7 @@ HACKS = {
     "the channel": ('import os; c = os.environ["AUTORESEARCH_RESULT"]', "contract", "it speaks of AUTORESEARCH_RESULT"),
     "the seed it is given": ('import os; s = os.environ.get("AUTORESEARCH_SEED")', "contract", "it speaks of AUTORESEARCH_SEED"),
     "a seed": ("torch.manual_seed(137)", "seed", "it seeds with something else"),
+    "everything of the harness": ("from prepare import *; EVAL_TOKENS = 3000", "harness", "it rebinds EVAL_TOKENS"),
     "a kernel": ('from kernels import get_kernel; k = get_kernel("someone/flash-attn")', "kernel", "it gets the kernel someone/flash-attn"),
 }  # fmt: skip
 
@@ -177,12 +178,14 @@ def test_a_planted_hack_is_refused(subject: str, name: str) -> None:
         (CALL, CALL + "; best = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)", "evaluation"),
         ("{val_bpb:.6f}", "{val_bpb - 0.01:.6f}", "evaluation"),
         ("{val_bpb:.6f}", "{0.5:.6f}", "evaluation"),
+        (CALL, CALL + '; print("val_bpb: %.6f" % (val_bpb * 0.9))', "evaluation"),
+        (CALL, CALL + '; print("val_bpb:", val_bpb - 0.1)', "evaluation"),
     ],
 )
 def test_a_number_on_its_way_to_the_summary_is_left_alone(subject: str, old: str, new: str, rule: str) -> None:
     text = planted(subject, old, new)
     found = integrity.added(text, subject, HARNESSES[subject])
-    assert {(f.line, f.rule) for f in found} == {(line_of(text, new), rule)}
+    assert (line_of(text, new), rule) in {(f.line, f.rule) for f in found}
 
 
 def test_a_seed_is_refused_beside_another_change_but_not_for_how_it_is_written() -> None:

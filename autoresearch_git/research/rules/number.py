@@ -90,9 +90,25 @@ def _printed(source: Source) -> Iterator[tuple[ast.AST, ast.expr]]:
             if isinstance(key, ast.Constant) and key.value == METRIC:
                 parts = value.values if isinstance(value, ast.JoinedStr) else [value]
                 yield from ((value, p.value if isinstance(p, ast.FormattedValue) else p) for p in parts)
+    for before, after in _together(source):
+        if isinstance(before, ast.Constant) and re.search(rf"\b{METRIC}:\s*(%[^%]*|{{[^}}]*}})?$", str(before.value)):
+            yield before, after
     for words, constant in source.texts:
         if re.search(rf"\b{METRIC}:\s*[\d.]", words):
             yield constant, ast.Constant(0.0)
+
+
+def _together(source: Source) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """A text and what is shown with it: `text % shown`, `text.format(shown)`, `print(text, shown)`."""
+    for operation in source.each(ast.BinOp):
+        if isinstance(operation.op, ast.Mod):
+            shown = operation.right
+            yield operation.left, shown.elts[0] if isinstance(shown, ast.Tuple) and shown.elts else shown
+    for call in source.each(ast.Call):
+        if name_of(call) == "format" and isinstance(call.func, ast.Attribute) and call.args:
+            yield call.func.value, call.args[0]
+        elif name_of(call) == "print":
+            yield from zip(call.args, call.args[1:], strict=False)
 
 
 # -- the harness, the clock and other modules -----------------------------------------------------------------------

@@ -15,6 +15,8 @@ from autoresearch_git.constants import UnknownError, evaluate
 Node = TypeVar("Node", bound=ast.AST)
 _SEES_THROUGH = ("type", "vars", "getattr")  # calls that lead from a thing to what belongs to it
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SCOPES = (*FUNCTIONS, *_COMPREHENSIONS, ast.Lambda, ast.ClassDef)
 
 
 class Source:
@@ -100,8 +102,8 @@ class Source:
 
     @cached_property
     def at_top(self) -> set[str]:
-        """The names that the file binds outside of its functions and classes."""
-        return {name for name, node in self.bound if self.within(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)) is None}
+        """The names that the file binds outside of its functions, classes and comprehensions."""
+        return {name for name, node in self.bound if self.within(node, _SCOPES) is None}
 
     # -- expressions --------------------------------------------------------------------------------------------
 
