@@ -47,13 +47,33 @@ def test_verdicts(rule: str, runs: list[tuple[int, float | None]], expected: Ver
     assert judge(rule, BPB, BASELINE, _runs(*runs), Noise(0.01, 3)) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (0.0, "implausible: a val_bpb of 0 is no number of bits"),
+        (-37.8, "implausible: a val_bpb of -37.8 is no number of bits"),
+        (0.62, "implausible: one change is said to take val_bpb from 1 to 0.62"),
+    ],
+)
+@pytest.mark.parametrize("rule", ["confirmed", "strict"])
+def test_a_number_that_no_change_can_give_is_discarded(rule: str, value: float, reason: str) -> None:
+    runs = _runs((42, value))
+    assert judge(rule, BPB, BASELINE, runs, Noise(0.01, 3)) == Verdict(Status.DISCARD, value, reason)
+    assert judge("strict", Metric("loss", "min"), BASELINE, runs, Noise(0, 1)).status is Status.KEEP, "of a loss nothing is known"
+
+
+def test_a_large_gain_far_from_what_is_possible_is_believed() -> None:
+    weak = Experiment(0, Status.BASELINE, "baseline", 2.6, _runs((42, 2.6), (43, 2.6)))
+    assert judge("strict", BPB, weak, _runs((42, 1.9)), Noise(0, 1)).status is Status.KEEP
+
+
 def test_a_maximised_metric_is_judged_the_other_way() -> None:
     assert judge("strict", Metric("score", "max"), BASELINE, _runs((42, 1.02)), Noise(0, 1)).status is Status.KEEP
     assert judge("strict", Metric("score", "max"), BASELINE, _runs((42, 0.5)), Noise(0, 1)).status is Status.DISCARD
 
 
 def test_while_the_noise_is_unknown_every_gain_is_confirmed() -> None:
-    assert isinstance(judge("confirmed", BPB, BASELINE, _runs((42, 0.1)), measured_noise([])), MeasureAgain)
+    assert isinstance(judge("confirmed", BPB, BASELINE, _runs((42, 0.91)), measured_noise([])), MeasureAgain)
 
 
 def test_the_next_candidate_is_tried_with_the_seed_that_gave_the_incumbent_its_number() -> None:
@@ -108,7 +128,7 @@ BEFORE = {"train.py": "import torch\nLR = 0.1\nSEED = 42\ntorch.manual_seed(42)\
     ],
 )
 def test_what_is_refused_before_it_costs_a_run(files: dict[str, str], reason: str) -> None:
-    assert screening.refusal(Proposal("d", files), BEFORE, ("train.py",)) == reason
+    assert screening.refusal(Proposal("d", files), BEFORE, ("train.py",), {}) == reason
 
 
 TRAIN = '''\
@@ -188,7 +208,7 @@ def test_the_sweep_respects_the_files_own_asserts_and_never_repeats() -> None:
     assert len(set(texts)) == len(texts)
     for text in texts:
         assert constants.read(text, {"DEVICE_CLASS": "cpu"}, {"prepare": PREPARE}).violations == []
-        assert screening.refusal(Proposal("", {"train.py": text}), {"train.py": TRAIN}, ("train.py",)) == ""
+        assert screening.refusal(Proposal("", {"train.py": text}), {"train.py": TRAIN}, ("train.py",), {}) == ""
     assert any(p.description == "TOTAL_BATCH_SIZE 2**11 → 2**10, DEVICE_BATCH_SIZE 8 → 4" for p in proposals)
     changed = {p.description.split()[0] for p in proposals}
     assert changed == {"WINDOW_PATTERN", "TOTAL_BATCH_SIZE", "MATRIX_LR", "ADAM_BETAS", "WARMUP_RATIO", "DEPTH"}

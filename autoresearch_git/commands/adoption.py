@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -13,6 +14,7 @@ from autoresearch_git.community.offers import Offer, Step, read_offer
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Proposal, Session
+from autoresearch_git.lab.harness import python_texts, read_harness
 from autoresearch_git.ledger.session import begun_here, check_session, choose_session, own_session, session_names
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
@@ -39,14 +41,16 @@ def offer_for(repository: Repository, settings: Settings, session: Session, word
         sources = community.sources(repository, settings, library, session.base, running.say)
         reader = EvidenceReader(sources.store, session.metric, session.editable, running.say)
         offer = read_offer(sources.store, reader, sources.find(word))
-    steps = tuple(_screened(step, session.editable) for step in offer.steps)
-    return dataclasses.replace(offer, steps=steps, whole=_screened(offer.whole, session.editable))
+    harness = python_texts(repository, session, read_harness(repository, session))
+    steps = tuple(_screened(step, session.editable, harness) for step in offer.steps)
+    return dataclasses.replace(offer, steps=steps, whole=_screened(offer.whole, session.editable, harness))
 
 
-def _screened(step: Step, editable: tuple[str, ...]) -> Step:
+def _screened(step: Step, editable: tuple[str, ...], harness: Mapping[str, str]) -> Step:
     if step.refused or not step.after:
         return step
-    return dataclasses.replace(step, refused=screening.refusal(Proposal(step.description, step.after), step.before, editable))
+    refused = screening.refusal(Proposal(step.description, step.after), step.before, editable, harness)
+    return dataclasses.replace(step, refused=refused)
 
 
 def confirm(what: str, done: str, yes: bool) -> None:

@@ -23,6 +23,18 @@ def largest_step(metric: Metric, before: float) -> float | None:
     return max(LEAST_JUMP, 0.4 * (before - OUT_OF_REACH)) if _is_bpb(metric) else None
 
 
+def doubt(metric: Metric, before: float, value: float) -> str:
+    """Why one change cannot have taken the metric from `before` to `value`; empty where it can. Of other metrics than bits
+    per byte nothing is known."""
+    limit = largest_step(metric, before)
+    if limit is None:
+        return ""
+    if not (math.isfinite(value) and value > 0):
+        return f"a {metric.name} of {value:g} is no number of bits"
+    gain = metric.gain(value, before)
+    return f"one change is said to take {metric.name} from {before:.6g} to {value:.6g}" if gain > limit else ""
+
+
 def doubts(metric: Metric, baseline: float | None, best: float | None, kept: Iterable[float]) -> list[str]:
     """Why the values of one finding cannot be believed; `kept` are the baseline's and each kept change's, in order."""
     found = []

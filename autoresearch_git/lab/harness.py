@@ -65,6 +65,12 @@ def read_harness(repository: Repository, session: Session) -> Harness:
     return Harness(session.run, session.prepare, session.budget, files, any(b"AUTORESEARCH_RESULT" in text for text in known))
 
 
+def python_texts(repository: Repository, session: Session, harness: Harness) -> dict[str, str]:
+    """The harness's Python files, path → text."""
+    read = {path: repository.read_file(session.base, path) for path in harness.files if path.endswith(".py")}
+    return {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
+
+
 def _closure(repository: Repository, commit: str, tree: Mapping[str, str], start: list[str], texts: dict[str, bytes]) -> set[str]:
     """The files named, the local modules that they import, directly or through others, and the files that they name."""
     queue = [path for path in start if path in tree]

@@ -3,7 +3,7 @@
 `strict` is upstream's rule: better is kept, equal is discarded. `confirmed` keeps a gain above the noise at once; a
 smaller one is measured again with another seed before it may advance the branch, and the number that is kept is the
 confirming one: the first was picked because it looked good. What is compared is always the number that the incumbent is
-remembered by, so the kept chain improves from commit to commit.
+remembered by, so the kept chain improves from commit to commit. A number that no one change can give is discarded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoresearch_git.community.plausible import doubt
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Status, Verdict
 from autoresearch_git.noise import Noise
 
@@ -49,6 +50,9 @@ def judge(
     if last.value is None:
         return Verdict(Status.CRASH, None, last.crash)
     assert incumbent.value is not None
+    implausible = doubt(metric, incumbent.value, last.value)
+    if implausible:
+        return Verdict(Status.DISCARD, last.value, f"implausible: {implausible}")
     gain = metric.gain(last.value, incumbent.value)
     if gain <= 0:
         again = f" on seed {last.seed}, the second run" if len(measurements) > 1 else ""

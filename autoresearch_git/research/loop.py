@@ -15,6 +15,7 @@ from typing import Protocol
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
+from autoresearch_git.lab.harness import python_texts
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
 from autoresearch_git.noise import measured_noise
@@ -112,7 +113,7 @@ class Loop:
     def propose(self) -> Inflight:
         files = self._editable_files()
         proposal = self.researcher.propose(self._view(files))
-        reason = screening.refusal(proposal, files, self.live.session.editable)
+        reason = screening.refusal(proposal, files, self.live.session.editable, self._harness_texts())
         if reason:
             self.report.refused(proposal, reason)
             raise NoProposal(f"the last proposal of {self.researcher.name} was refused: {reason}")
@@ -225,11 +226,14 @@ class Loop:
         found = ((path, repository.read_file(head, path)) for path in self.live.session.editable)
         return {path: content.decode() for path, content in found if content is not None}
 
+    def _harness_texts(self) -> dict[str, str]:
+        """The harness's Python files, which do not change in a session."""
+        if self._context is None:
+            self._context = python_texts(self.live.repository, self.live.session, self.lab.harness)
+        return self._context
+
     def _view(self, files: dict[str, str]) -> View:
         book = self.live.book
-        if self._context is None:  # the harness does not change in a session
-            read = {p: self.live.repository.read_file(book.session.base, p) for p in self.lab.harness.files if p.endswith(".py")}
-            self._context = {path: content.decode(errors="replace") for path, content in read.items() if content is not None}
         facts = book.experiments[0].measurements[0].figures
         if self._inspiration is None:
             self._inspiration = self.inspire(facts)
@@ -237,7 +241,7 @@ class Loop:
                 self.live.record_inspiration(self._inspiration.read)
                 book = self.live.book
         noise = measured_noise(book.experiments)
-        return View(book.session, book.experiments, files, self._context, facts, noise, self._inspiration)
+        return View(book.session, book.experiments, files, self._harness_texts(), facts, noise, self._inspiration)
 
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():

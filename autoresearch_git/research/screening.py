@@ -1,19 +1,23 @@
-"""What is refused before it costs a run: a change outside the editable files, of nothing, of only a seed, or one that
-does not parse. Pure."""
+"""What is refused before it costs a run: a change outside the editable files, of nothing, of only a seed, one that does
+not parse, or one that moves the number by other means than a better model. Pure."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from autoresearch_git.experiment import Proposal
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.research import integrity
 
 SIZE_LIMIT = 256 * 1024  # bytes of one file
 
 
-def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, ...]) -> str:
-    """Why the proposal is refused, in one line; empty where it may run. `before` are the incumbent's editable files."""
+def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, ...], harness: Mapping[str, str]) -> str:
+    """Why the proposal is refused, in one line; empty where it may run. `before` are the incumbent's editable files,
+    `harness` the Python files of the harness, both by path."""
     outside = sorted(set(proposal.files) - set(editable))
     if outside:
         return f"it changes {', '.join(outside)}, which no experiment may"
@@ -26,8 +30,13 @@ def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, 
         if path.endswith(".py"):
             try:
                 ast.parse(text)
-            except (SyntaxError, ValueError) as error:
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 return f"{path} does not parse: {error}"
+    return _idle(changed, before) or _dishonest(changed, before, harness)
+
+
+def _idle(changed: Mapping[str, str], before: Mapping[str, str]) -> str:
+    """Why a change cannot be a finding."""
     if all(path.endswith(".py") for path in changed):
         codes = [(_code(before.get(path, "")), _code(text)) for path, text in changed.items()]
         if all(old == new for old, new in codes):
@@ -37,11 +46,27 @@ def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, 
     return ""
 
 
+def _dishonest(changed: Mapping[str, str], before: Mapping[str, str], harness: Mapping[str, str]) -> str:
+    """The first thing that would move the number without a better model, with its line, and how many more there are."""
+    found = [
+        (path, finding)
+        for path, text in changed.items()
+        if path.endswith(".py")
+        for finding in integrity.added(text, before.get(path, ""), harness)
+    ]
+    if not found:
+        return ""
+    path, first = found[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return one_line(f"{path}, {first}{more}")
+
+
+@lru_cache(maxsize=4)
 def _code(text: str) -> str:
     """The code without comments and formatting."""
     try:
         return ast.dump(ast.parse(text))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return text
 
 

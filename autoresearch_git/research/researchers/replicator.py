@@ -50,6 +50,6 @@ class Replicator:
             author=step.author,
             claimed=step.claimed,
         )
-        if refused := screening.refusal(proposal, view.files, view.session.editable):
+        if refused := screening.refusal(proposal, view.files, view.session.editable, view.context):
             raise CannotCarryError(refused)
         return proposal

@@ -1,0 +1,1 @@
+"""The rules of the integrity lint: each reads one editable file and tells where it is broken."""
