@@ -17,7 +17,6 @@ from autoresearch_git.ledger.session import LiveSession
 from autoresearch_git.repository import open_repository
 from autoresearch_git.research.researchers.replicator import Replicator
 
-_OF_A_NEW_SESSION = ("budget", "timeout", "baseline_runs", "judge", "seed")
 _EXAMPLES = """Examples:
 
 \b
@@ -36,11 +35,7 @@ _EXAMPLES = """Examples:
 @click.option("--session", "onto", metavar="NAME", help="The session to go on with; the latest if not given.")
 @click.option("--tag", help="Begin a new session of that name.")
 @click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
-@click.option("--budget", metavar="SECONDS", help="Training time of one run of a new session.")
-@click.option("--timeout", metavar="SECONDS", help="Time after which a run of a new session is killed.")
-@click.option("--baseline-runs", metavar="N", help="Runs of a new session's baseline (2).")
-@click.option("--judge", metavar="RULE", help="Of a new session: confirmed (default) or strict.")
-@click.option("--seed", metavar="N", help="Seed of a new session's first run (42).")
+@running.session_options
 @click.option("--diff", "whole_diff", is_flag=True, help="Show all that would change, however long.")
 @click.option("--dry-run", is_flag=True, help="Show what would come, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -23,6 +23,7 @@ from autoresearch_git.lab import machine
 from autoresearch_git.lab.harness import LOCK_FILES, read_harness
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import begun_here, session_names
+from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_store
 
 if TYPE_CHECKING:
@@ -216,6 +217,19 @@ def claimed(repository: Repository, experiments: Iterable[Experiment]) -> dict[s
             claims = (claim for finding in library.named(key) for claim in finding.claims if sha and claim.sha.startswith(sha))
             found[name] = next((claim.delta for claim in claims), None)
     return found
+
+
+def told_of(repository: Repository) -> Callable[[str], tuple[str, str, str]]:
+    """What gives (title, author, address) of a finding by its key, as far as the library holds it."""
+
+    def told(key: str) -> tuple[str, str, str]:
+        if not library_path(repository).exists():
+            return "", "", ""
+        with read_library(repository) as library:
+            report = library.report(key)
+        return (one_line(report.title), one_line(report.author), report.url) if report else ("", "", "")
+
+    return told
 
 
 def no_hub() -> AutoresearchError:

@@ -51,7 +51,8 @@ def gather(repository: Repository, book: Notebook, notes: Path | None = None) ->
         text = defuse(file.read_text(encoding="utf-8")) if file else ""
     except (OSError, UnicodeDecodeError) as error:
         raise AutoresearchError(f"{file} cannot be read: {error}", "save it as UTF-8 text") from error
-    return papers.gather(repository, book, community.claimed(repository, book.experiments), text if text.strip() else "")
+    claimed = community.claimed(repository, book.experiments)
+    return papers.gather(repository, book, claimed, text if text.strip() else "", community.told_of(repository))
 
 
 def keep_notes(repository: Repository, book: Notebook, text: str) -> None:

@@ -42,7 +42,7 @@ _EXAMPLES = """Examples:
 @click.option("--session", "onto", metavar="NAME", help="The session to measure in; the latest if not given.")
 @click.option("--tag", help="Begin a new session of that name.")
 @click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
-@click.option("--budget", metavar="SECONDS", help="Training time of one run of a new session.")
+@running.session_options
 @click.option("--diff", "whole_diff", is_flag=True, help="Show all that differs, however long.")
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import click
 
@@ -26,6 +27,28 @@ from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository
 from autoresearch_git.research.loop import Limits, Loop
 from autoresearch_git.research.researchers import Researcher
+
+# What is fixed when a session begins: option → (metavar, help).
+SESSION_OPTIONS = {
+    "budget": ("SECONDS", "Training time of one run (300, 90s, 5m)."),
+    "timeout": ("SECONDS", "Time after which a run is killed."),
+    "baseline_runs": ("N", "Runs of the baseline, which also measure the noise (2)."),
+    "judge": ("RULE", "confirmed (default) or strict, upstream's rule."),
+    "seed": ("N", "Seed of the first run (42)."),
+    "run": ("COMMAND", "Command of one experiment."),
+    "prepare": ("COMMAND", "Command that is run once, before the baseline."),
+    "metric": ("NAME", "Name of the number that a run reports."),
+    "direction": ("WAY", "min or max."),
+    "editable": ("PATHS", "The only files an experiment may change."),
+}
+
+
+def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that may begin a session."""
+    for name, (metavar, told) in reversed(SESSION_OPTIONS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=told)(command)
+    return command
+
 
 Inspire = Callable[[console.ConsoleReporter, Mapping[str, Figure]], Inspiration]
 

@@ -27,7 +27,7 @@ from autoresearch_git.research.researchers import make
 SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
 SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
 
-_FIXED = ("metric", "direction", "run", "prepare", "budget", "timeout", "editable", "baseline_runs", "judge", "seed", "platform")
+_FIXED = (*running.SESSION_OPTIONS, "platform")
 
 
 @click.command("start", epilog="Example:  git autoresearch start --budget 20 --experiments 6")
@@ -37,17 +37,8 @@ _FIXED = ("metric", "direction", "run", "prepare", "budget", "timeout", "editabl
 @click.option("--trust", is_flag=True, help="With --resume: also a session that was not begun here.")
 @click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
 @click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
-@click.option("--budget", metavar="SECONDS", help="Training time of one run (300, 90s, 5m).")
-@click.option("--timeout", metavar="SECONDS", help="Time after which a run is killed.")
-@click.option("--baseline-runs", metavar="N", help="Runs of the baseline, which also measure the noise (2).")
-@click.option("--judge", metavar="RULE", help="confirmed (default) or strict, upstream's rule.")
 @click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
-@click.option("--seed", metavar="N", help="Seed of the first run (42).")
-@click.option("--run", "run_", metavar="COMMAND", help="Command of one experiment.")
-@click.option("--prepare", metavar="COMMAND", help="Command that is run once, before the baseline.")
-@click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
-@click.option("--direction", metavar="WAY", help="min or max.")
-@click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
+@running.session_options
 @click.option("--no-inspiration", is_flag=True, help="Do not read what others found first.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -59,7 +50,6 @@ def command(
     no_inspiration: bool,
     dry_run: bool,
     as_json: bool,
-    run_: str | None,
     **options: Any,
 ) -> None:
     """Research on a fresh branch: propose, train, keep or discard, until a limit or ^C.
@@ -68,11 +58,11 @@ def command(
     commit, also the discarded ones.
     """
     repository = open_repository(Path.cwd())
-    settings = load_settings(repository, {"run": run_, **options})
+    settings = load_settings(repository, options)
     researcher = make(settings.researcher)
     reads = settings.inspiration and not no_inspiration
     if resume:
-        _refuse_fixed({"run": run_, **options}, base)
+        _refuse_fixed(options, base)
         name = choose_session(repository, tag)
     else:
         session = running.new_session(repository, settings, tag, base)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoresearch_git.community import words
+from autoresearch_git.community import record, words
 from autoresearch_git.community.changes import Change
 from autoresearch_git.community.findings import Claim, Finding
 from autoresearch_git.community.record import ClaimedChange, Estimate, Record, Replication
@@ -148,9 +148,10 @@ class Library:
         self._db.execute("DELETE FROM papers WHERE report = ?", (report.key,))
         for finding in findings:
             self._put_finding(finding)
-        for replication in findings[0].record.replications if findings else ():
+        own = ((report.author, replication) for replication in (findings[0].record.replications if findings else ()))
+        for author, replication in (*own, *_replied(report)):
             text = json.dumps(dataclasses.asdict(replication))
-            self._db.execute("INSERT INTO replications VALUES (?, ?, ?, ?)", (replication.of, report.key, report.author, text))
+            self._db.execute("INSERT INTO replications VALUES (?, ?, ?, ?)", (replication.of, report.key, author, text))
         self._db.execute("UPDATE reports SET parsed = 1 WHERE key = ?", (report.key,))
 
     def drop_findings(self, report: str) -> None:
@@ -301,17 +302,39 @@ class Library:
         found = [row[0] for row in self._db.execute(query, wanted)]
         return list(self.hits(f"c.id IN ({', '.join('?' * len(found))})", found))
 
+    def _report_with(self, commit: str) -> str:
+        """The report whose branch ends in a commit, or that claims something of it; empty where none does."""
+        query = ("SELECT key FROM reports WHERE head = :sha AND kind <> 'notebook' UNION ALL"
+                 " SELECT f.report FROM claims c JOIN findings f ON c.finding = f.id WHERE c.sha = :sha LIMIT 1")  # fmt: skip
+        row = self._db.execute(query, {"sha": commit}).fetchone() if commit else None
+        return str(row[0]) if row else ""
+
     def replications(self) -> dict[str, list[Replication]]:
-        """finding's key → what others, not its author, measured again. One word per author counts, the last."""
+        """finding's key → what others, not its author, measured again. One word per author counts, the last. A replication names
+        its finding, or else the commit that is its."""
         found: dict[tuple[str, str], Replication] = {}
-        query = ("SELECT r.of, r.author, r.json FROM replications r LEFT JOIN reports p ON p.key = r.of"
-                 " WHERE p.author IS NULL OR p.author <> r.author ORDER BY r.rowid")  # fmt: skip
-        for of, author, text in self._db.execute(query):
-            found[(of, author)] = Replication(**json.loads(text))
+        authors = dict(self._db.execute("SELECT key, author FROM reports"))
+        for name, author, text in self._db.execute("SELECT of, author, json FROM replications ORDER BY rowid"):
+            replication = Replication(**json.loads(text))
+            of = name if name in authors else self._report_with(replication.commit) or name
+            if authors.get(of) != author:
+                found[(of, author)] = replication
         grouped: dict[str, list[Replication]] = {}
         for (of, _), replication in found.items():
             grouped.setdefault(of, []).append(replication)
         return grouped
+
+
+def _replied(report: Report) -> Iterator[tuple[str, Replication]]:
+    """What others have measured of a report and say in the record of a comment below it: (author, replication)."""
+    for comment in report.comments:
+        try:
+            told = record.read(comment.body)
+        except record.BrokenRecordError:
+            continue
+        for replication in told.replications if told else ():
+            if replication.of == report.key:
+                yield comment.author, replication
 
 
 _CLAIM = "c.description, c.status, c.value, c.delta, c.source, c.commit_, c.sha, c.changes, c.lines"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from autoresearch_git.community import record
 from autoresearch_git.community.hubs import Hub, beside, hub_at
@@ -159,7 +160,7 @@ class Sources:
         report = self.library.report(f"{hub.name}@{branch}") or Report(
             hub.name, "branch", one_line(branch), branch=one_line(branch)
         )
-        return Source(f"{hub.name}@{one_line(branch)}", head, default, report, below)
+        return Source(f"{_label(hub)}@{one_line(branch)}", head, default, report, below)
 
     def _below(self, hub: Hub) -> str:
         return f"refs/hubs/{hub.key}/"
@@ -210,7 +211,9 @@ class Sources:
             name = max((n for n in self.repository.remote_urls() if word.startswith(f"{n}/")), key=len, default="")
             branch = word.removeprefix(f"{name}/")
             trunks = tuple(f"refs/remotes/{name}/{tip}" for tip in ("HEAD", "main", "master"))
-            key = f"{hub_at(self.repository, self.settings, self.repository.remote_urls()[name]).name}@{branch}" if name else word
+            key = (
+                f"{_label(hub_at(self.repository, self.settings, self.repository.remote_urls()[name]))}@{branch}" if name else word
+            )
             return self._own(key, found, self._trunk(found, trunks))
         if word in session_names(self.repository):
             book = notebook.read(self.repository, notebook.NAMESPACE + word)
@@ -239,6 +242,11 @@ class Sources:
 
 class _NothingThereError(AutoresearchError):
     """The hub was reached, and has nothing of that name."""
+
+
+def _label(hub: Hub) -> str:
+    """How findings name a hub; of a path or an address that is no GitHub's the last part: a trailer is public, a path is not."""
+    return hub.name if hub.api else PurePosixPath(hub.url.rstrip("/")).name.removesuffix(".git")
 
 
 def _record_of(report: Report) -> Record:

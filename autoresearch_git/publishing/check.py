@@ -70,7 +70,7 @@ def _sha_problems(paper: Paper, text: str, ours: _Ours, exists: Exists) -> Itera
 
 def _elsewhere(paper: Paper) -> set[str]:
     """Commits of others that the session's own record names: they need not be here."""
-    sources = (*(tried.finding for tried in paper.tried), *paper.adopted_from)
+    sources = (*(tried.finding for tried in paper.tried), *paper.adopted_from, *(one.commit for one in paper.again))
     return {match[0] for source in sources for match in _SHA.finditer(source)}
 
 
@@ -223,6 +223,7 @@ def _headline(paper: Paper) -> Known:
         paper.dead_ends,
         paper.unweighed,
         paper.tried,
+        paper.again,
         paper.read,
     )
     known = Known().add(*_of_experiment(paper, Result(results.baseline)), results.total.delta, results.total.error, *kept)
@@ -240,6 +241,9 @@ def _headline(paper: Paper) -> Known:
     known.add(
         *(ancestor.commits for ancestor in paper.ancestors), *paper.adopted_from, session.name, session.run, *session.editable
     )
+    known.add(*(number for one in paper.again for number in (one.claimed, one.measured, one.error, len(one.tip))))
+    known.add(*(text for one in paper.again for text in (one.of, one.description)), *paper.adopted.values())
+    known.add(*(text for one in paper.references for text in (one.key, one.title, one.how)))
     known.add(session.metric.name, *paper.researchers)
     known.add(*(word for ancestor in paper.ancestors for word in (ancestor.name, *ancestor.authors)))
     known.add(*(str(value) for value in results.baseline.platform.values()), *paper.read)

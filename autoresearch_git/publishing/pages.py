@@ -18,7 +18,7 @@ from autoresearch_git.community.record import ClaimedChange, Estimate, Record
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Status
 from autoresearch_git.plaintext import code, inert, one_line
-from autoresearch_git.publishing import paragraphs, wording
+from autoresearch_git.publishing import claims, paragraphs, wording
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place, as_published
 from autoresearch_git.publishing.results import Result
@@ -30,7 +30,7 @@ LONGEST_CLAIM = 160  # characters of a change's description in a record
 RECORD_ROOM = {"paper.md.j2": 8_000, "pull_request.md.j2": 24_000}  # characters for the changes in the record
 # The tables, and the most rows that each is given; of the log as many as there is room for.
 MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "unweighed": 15, "crashes": 8, "shapes": 20, "tried": 20, "figures": 60,
-             "constants": 40, "read": 12, "log": 100_000}  # fmt: skip
+             "again": 40, "references": 40, "constants": 40, "read": 12, "log": 100_000}  # fmt: skip
 LEAST_ROWS = 5  # of a table that is cut
 MOST_GUESSES = 4  # at how many rows of a table fit
 _FILTERS: dict[str, Callable[..., object]] = {
@@ -69,6 +69,9 @@ def title(paper: Paper, place: Place) -> str:
     results = paper.results
     branch = place.branch or paper.session.branch.removeprefix("refs/heads/")
     tried = wording.count(len(results.rows), "experiment")
+    if not results.rows and paper.again:
+        told = [f"{one.outcome}: {one.of}" for one in paper.again if one.whole][:3]
+        return f"{branch}: {wording.listed(told or ['claims measured again'])}"
     if not results.kept:
         return f"{branch}: nothing kept in {tried}" if results.rows else f"{branch}: no experiment beyond the baseline yet"
     ends = results.baseline.value, results.best.value
@@ -171,6 +174,7 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
         platform={"name": session.platform, **facts},
         researcher=", ".join(paper.researchers),
         adopted_from=paper.adopted_from,
+        replications=tuple(claims.replications(results, paper.tried, paper.again)),
         findings=tuple(_claims(paper, place, room)),
         seeds=paper.seeds,
         program=paper.program,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,37 +11,26 @@ from autoresearch_git import config
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Figure, Session, Status
-from autoresearch_git.ledger import trailers
+from autoresearch_git.experiment import Experiment, Figure, Session
 from autoresearch_git.ledger.ancestry import Ancestor, ancestors
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.publishing import adoption
+from autoresearch_git.publishing import adoption, claims
 from autoresearch_git.publishing import results as tally
+from autoresearch_git.publishing.claims import Reference, Told, Tried
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
 from autoresearch_git.publishing.wording import decimals, digits_for
+from autoresearch_git.replication import Replication
 from autoresearch_git.repository import Repository
 
-CONFIRMED, HELD_ONCE = "confirmed", "held in one run"
-NOT_REPRODUCED, CONTRADICTED, CRASHED = "not reproduced", "contradicted", "crashed"
 MOST_HOPES = 5
 SLACK = 0.05  # share of the budget that a run may train longer or shorter
 
 
 @dataclass(frozen=True)
-class Tried:
-    """Somebody else's claim that was tried here. `finding` is its name, with the commit where it has one; `claimed` the change
-    of the metric that it told of, None where that is not known."""
-
-    finding: str
-    claimed: float | None
-    outcome: str
-    result: Result
-
-
-@dataclass(frozen=True)
 class Paper:
-    """Everything that the templates may say of a session. `constants` are those that differ between the base and the best."""
+    """Everything that the templates may say of a session. `constants` are those that differ between the base and the best, `tried`
+    the claims of others that were tried in it, `again` those that were measured again on purpose."""
 
     session: Session
     identity: str  # the sha of the record that opened the notebook: no other session has it
@@ -48,12 +38,19 @@ class Paper:
     shapes: tuple[Shape, ...] = ()
     constants: tuple[Change, ...] = ()
     tried: tuple[Tried, ...] = ()
+    again: tuple[Replication, ...] = ()
+    references: tuple[Reference, ...] = ()
     ancestors: tuple[Ancestor, ...] = ()
     adopted_from: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     program: str = ""
     adopting: str = ""  # the options of `start` that measure what this session measured, where a clone has no settings
     notes: str = ""
+
+    @property
+    def adopted(self) -> Mapping[str, int]:
+        """Source → how many of its commits were kept."""
+        return Counter(adopted_from.rpartition(" ")[0] for adopted_from in self.adopted_from)
 
     # -- numbers of the whole session -----------------------------------------------------------------------------
 
@@ -158,8 +155,11 @@ def _figures(experiment: Experiment) -> dict[str, Figure]:
 # -- gathering ----------------------------------------------------------------------------------------------------------
 
 
-def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float | None], notes: str = "") -> Paper:
-    """The paper of a notebook. `claimed` is what the findings that inspired an experiment told of it.
+def gather(
+    repository: Repository, book: Notebook, claimed: Mapping[str, float | None], notes: str = "", told: Told = claims.unknown
+) -> Paper:
+    """The paper of a notebook. `claimed` is what the findings that inspired an experiment told of it; `told` gives title, author
+    and address of a finding, as far as they are known.
 
     Raises AutoresearchError where there is no baseline yet.
     """
@@ -169,6 +169,7 @@ def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float |
                                 f"git autoresearch start --resume --tag {session.tag}")  # fmt: skip
     results = tally.of(session, book.experiments)
     moved = _moved(repository, results)
+    tried, before = tuple(claims.tried(results, claimed)), ancestors(repository, session)
     whole = repository.patches([(session.base, results.best.commit)], session.editable)[0]
     return Paper(
         session=session,
@@ -176,9 +177,11 @@ def gather(repository: Repository, book: Notebook, claimed: Mapping[str, float |
         results=results,
         shapes=tuple(shapes(results, moved)),
         constants=changes.in_patch(whole),
-        tried=tuple(_tried(results, row, claimed) for row in results.rows if row.experiment.inspired_by),
-        ancestors=ancestors(repository, session),
-        adopted_from=_adopted(repository, results),
+        tried=tried,
+        again=book.replications,
+        references=claims.references(before, tried, book.replications, told),
+        ancestors=before,
+        adopted_from=tuple(dict.fromkeys(row.experiment.adopted_from for row in results.kept if row.experiment.adopted_from)),
         read=book.inspiration,
         program=_program(repository, session),
         adopting=adoption.options(session, config.named_at(repository, session.base)),
@@ -191,24 +194,6 @@ def _moved(repository: Repository, results: Results) -> dict[int, tuple[Change, 
     tried = [row.experiment for row in results.rows]
     patches = repository.patches([(e.parent, e.commit) for e in tried], results.session.editable)
     return {e.number: changes.in_patch(patch) for e, patch in zip(tried, patches, strict=True)}
-
-
-def _tried(results: Results, row: Result, claimed: Mapping[str, float | None]) -> Tried:
-    experiment = row.experiment
-    if experiment.status is Status.KEEP:
-        outcome = CONFIRMED if len(experiment.measurements) > 1 or results.beyond_noise(row) else HELD_ONCE
-    elif row.gain is None:
-        outcome = CRASHED
-    else:
-        outcome = CONTRADICTED if row.gain < 0 and results.beyond_noise(row) else NOT_REPRODUCED
-    return Tried(experiment.inspired_by, claimed.get(experiment.inspired_by), outcome, row)
-
-
-def _adopted(repository: Repository, results: Results) -> tuple[str, ...]:
-    """What the kept commits say that they were adopted from, each once."""
-    kept = [row.experiment.commit for row in results.kept]
-    said = (trailers.parse(m.text).get("Adopted-from", []) for m in repository.messages_of(kept).values())
-    return tuple(dict.fromkeys(source for sources in said for source in sources))
 
 
 def _program(repository: Repository, session: Session) -> str:

@@ -60,7 +60,8 @@ def digits_for(error: float | None) -> int | None:
 
 
 def plus_minus(delta: float | None, error: float | None) -> str:
-    """`−0.01190 ± 0.00050`: a difference with half the width of its interval."""
+    """`−0.01190 ± 0.00050`: a difference with half the width of its interval, where that is known."""
+    error = None if error is None or math.isinf(error) else error
     digits = digits_for(error)
     return f"{change(delta, digits)} ± {figure(error, digits)}" if delta is not None and error else change(delta, digits)
 

@@ -1,0 +1,140 @@
+"""What others claimed and what became of it here: adopted, tried as an idea, or measured again on purpose; and where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from autoresearch_git.community import record
+from autoresearch_git.experiment import Status
+from autoresearch_git.ledger.ancestry import Ancestor
+from autoresearch_git.publishing.results import Result, Results
+from autoresearch_git.replication import Outcome, Replication, weigh
+
+HELD_ONCE, TRUSTED = "held in one run", "taken on trust"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Somebody else's claim that was tried here. `finding` is its name, with the commit where it has one; `claimed` the change
+    of the metric that it told of, None where that is not known. `adopted`: the very commit, not the idea of it."""
+
+    finding: str
+    claimed: float | None
+    outcome: str
+    result: Result
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Work of others that a session stands on. `key` is how findings name it, `title` and `url` are empty where nothing is known
+    of it; `how` says in a few words what it gave."""
+
+    key: str
+    how: str
+    title: str = ""
+    author: str = ""
+    url: str = ""
+
+
+# What is known of a finding by its key: (title, author, url).
+Told = Callable[[str], tuple[str, str, str]]
+
+
+def unknown(key: str) -> tuple[str, str, str]:
+    """Nothing is known of any finding."""
+    return "", "", ""
+
+
+def tried(results: Results, claimed: Mapping[str, float | None]) -> Iterator[Tried]:
+    """What was adopted or inspired by others, in order. `claimed` is what the findings that inspired an experiment told of it."""
+    for row in results.rows:
+        experiment = row.experiment
+        if experiment.adopted_from:
+            claim = experiment.claimed
+            yield Tried(_short(experiment.adopted_from), claim, _outcome(results, row, claim), row, adopted=True)
+        elif experiment.inspired_by:
+            claim = claimed.get(experiment.inspired_by)
+            yield Tried(experiment.inspired_by, claim, _outcome(results, row, claim), row)
+
+
+def _outcome(results: Results, row: Result, claimed: float | None) -> str:
+    experiment = row.experiment
+    if experiment.status is Status.KEEP and experiment.value is None:
+        return TRUSTED
+    if experiment.status is Status.KEEP:
+        sure = len(experiment.measurements) > 1 or results.beyond_noise(row)
+        return str(Outcome.CONFIRMED) if sure else HELD_ONCE
+    if row.delta is None:
+        return str(Outcome.CRASHED)
+    return str(weigh(results.session.metric, claimed, row.delta, math.inf if row.error is None else row.error))
+
+
+def _short(adopted_from: str) -> str:
+    """`owner/name#44 bea057b` of the trailer with the whole sha."""
+    place, _, sha = adopted_from.rpartition(" ")
+    return f"{place} {sha[:7]}" if place else adopted_from
+
+
+def replications(results: Results, found: Sequence[Tried], again: Sequence[Replication]) -> Iterator[record.Replication]:
+    """What a record tells of claims that were measured here: those of commits, not of ideas. A reader takes the last word on a
+    source, so the commits of each are followed by what they came to together, and that by what was measured on purpose."""
+    platform = results.session.platform
+    known = {str(outcome) for outcome in Outcome} - {str(Outcome.CRASHED)}
+    sources: dict[str, list[Tried]] = {}
+    for one in found:
+        if one.adopted and one.outcome != TRUSTED:
+            place, _, sha = one.result.experiment.adopted_from.rpartition(" ")
+            outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
+            yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
+            sources.setdefault(place, []).append(one)
+    for place, several in sources.items():
+        yield _together(results, place, several)
+    for repeated in sorted(again, key=lambda replication: replication.whole):
+        if repeated.outcome is not Outcome.CRASHED:
+            yield record.Replication(
+                repeated.of, str(repeated.outcome), repeated.commit, platform, repeated.claimed, repeated.measured
+            )
+
+
+def _together(results: Results, place: str, several: Sequence[Tried]) -> record.Replication:
+    """The word on a source whose commits were adopted one by one: what those that were kept gave here, or where none was, what all
+    of them did, against what all of them were said to give."""
+    kept = [one.result for one in several if one.result.experiment.status is Status.KEEP]
+    counted = [row for row in kept or [one.result for one in several] if row.delta is not None]
+    measured = math.fsum(row.delta or 0.0 for row in counted)
+    unknown_error = any(row.error is None for row in counted) or not counted
+    error = math.inf if unknown_error else math.sqrt(math.fsum((row.error or 0.0) ** 2 for row in counted))
+    claims = [one.claimed for one in several]
+    claimed = None if None in claims else math.fsum(claim or 0.0 for claim in claims)
+    outcome = weigh(results.session.metric, claimed, measured, error)
+    sha = several[-1].result.experiment.adopted_from.rpartition(" ")[2]
+    return record.Replication(place, str(outcome), sha, results.session.platform, claimed, measured)
+
+
+def references(
+    ancestors: Sequence[Ancestor], found: Sequence[Tried], again: Sequence[Replication], told: Told
+) -> tuple[Reference, ...]:
+    """The work of others that a session grew from, took commits or ideas of, or measured again; each once, in that order."""
+    hows: dict[str, list[str]] = {}
+    for ancestor in ancestors:
+        commits = f"{ancestor.commits} commit{'s' * (ancestor.commits != 1)}"
+        hows.setdefault(ancestor.name, []).append(f"its base stands on {commits} of it, by {', '.join(ancestor.authors)}")
+    for key, how in _given(found):
+        hows.setdefault(key, []).append(how)
+    for key in dict.fromkeys(replication.of for replication in again):
+        outcome = next((r.outcome for r in again if r.of == key and r.whole), None)
+        hows.setdefault(key, []).append(f"measured again: {outcome}" if outcome else "measured again in parts")
+    return tuple(Reference(key, "; ".join(how), *told(key)) for key, how in hows.items())
+
+
+def _given(found: Iterable[Tried]) -> Iterator[tuple[str, str]]:
+    counted: dict[tuple[str, bool], list[bool]] = {}
+    for one in found:
+        key = one.finding.rpartition(" ")[0] or one.finding
+        counted.setdefault((key, one.adopted), []).append(one.result.experiment.status is Status.KEEP)
+    for (key, adopted), kept in counted.items():
+        what = "commit" if adopted else "idea"
+        yield key, f"{len(kept)} {what}{'s' * (len(kept) != 1)} {'adopted' if adopted else 'tried'}, {sum(kept)} kept"
