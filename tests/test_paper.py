@@ -227,7 +227,7 @@ def test_without_measured_noise_nothing_is_called_noise_or_confirmed(toy: World)
     discards = ((Status.DISCARD, 0.4), (Status.DISCARD, 0.59), (Status.DISCARD, 0.61))
     paper = session_of(toy, 0.5, (Status.KEEP, 0.6), *discards, spread=None)["paper"]
     assert outcomes(paper) == [
-        "held in one run", "not reproduced", "not reproduced", "not reproduced"]  # fmt: skip
+        "held in one run", "not resolved", "not resolved", "not resolved"]  # fmt: skip
     assert "within the noise" not in paper
     part = paper.partition("## Discarded, with the noise not measured\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| (\S+) \| change (\w)", part, re.MULTILINE) == [
@@ -239,7 +239,7 @@ def test_with_measured_noise_a_claim_is_confirmed_or_contradicted_beyond_it(toy:
     tried = ((Status.KEEP, 0.7), (Status.KEEP, 0.7001), (Status.DISCARD, 0.7), (Status.DISCARD, 0.3))
     paper = session_of(toy, 0.5, *tried, spread=0.01)["paper"]
     assert outcomes(paper) == [
-        "confirmed", "held in one run", "not reproduced", "contradicted"]  # fmt: skip
+        "confirmed", "held in one run", "not resolved", "contradicted"]  # fmt: skip
     assert "a gain within the noise, as it was known then, was kept only if a second seed showed it too" in paper
 
 
@@ -460,7 +460,7 @@ def test_no_markup_comes_from_a_hostile_text(hostile: dict[str, str], body: str)
     assert OURS.sub("", html).strip() == ""
     headings = [after.content for token, after in itertools.pairwise(tokens) if token.type == "heading_open"]
     assert set(headings) <= {"Highlights", "Top wins", "The shape of each optimum", "Claims of others, tried here", "Dead ends",
-                             "Next", "Adopt it", "Setup", "What is here"}  # fmt: skip
+                             "Next", "References", "Adopt it", "Setup", "What is here"}  # fmt: skip
     first = [token for token in tokens if token.content.startswith("*This is an automated report: ")]
     emphasised = [token for token in tokens if token.type == "inline" and any(c.type == "em_open" for c in token.children or [])]
     assert emphasised == first

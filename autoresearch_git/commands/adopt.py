@@ -63,8 +63,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    fresh = bool(tag or base or any(value is not None for value in options.values()))
-    session, begun = session_for(repository, settings, onto, tag, base, fresh)
+    session, begun = session_for(repository, settings, onto, tag, base, options)
     offer = offer_for(repository, settings, session, source)
     chosen = _chosen(offer, whole, commits, order)
     if dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -21,18 +22,28 @@ from autoresearch_git.research import screening
 
 
 def session_for(
-    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, fresh: bool
+    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, given: Mapping[str, Any]
 ) -> tuple[Session, bool]:
-    """The session that measures, and whether it was begun before: the one named, else the latest of this repository unless
-    something of a new one is said (`fresh`), else a new one."""
-    if onto and fresh:
+    """The session that measures, and whether it was begun before: the one named by `onto`, else the latest of this repository
+    unless `tag`, `base` or one of the options that were `given` is of a new one, else a new one."""
+    named = {name for name, value in given.items() if value is not None}
+    if onto and (tag or base or named):
         raise click.UsageError("--session goes on with a session; the other options are for a new one")
     begun = [name for name in session_names(repository) if begun_here(repository, name)]
-    if onto or (begun and not fresh):
-        return own_session(repository, choose_session(repository, onto or begun[0])), True
+    if onto or (begun and not tag and not base):
+        session = own_session(repository, choose_session(repository, onto or begun[0]))
+        if all(getattr(settings, name) == _fixed(session, name) for name in named):
+            return session, True
     session = running.new_session(repository, settings, tag, base)
     check_session(repository, session)
     return session, False
+
+
+def _fixed(session: Session, name: str) -> Any:
+    """What a session was begun with, by the name of the setting."""
+    if name in ("metric", "direction"):
+        return session.metric.name if name == "metric" else session.metric.direction
+    return getattr(session, name)
 
 
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:

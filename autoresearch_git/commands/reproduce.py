@@ -69,8 +69,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    fresh = bool(tag or base or any(value is not None for value in options.values()))
-    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), onto, tag, base, fresh)
+    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), onto, tag, base, options)
     offer = offer_for(repository, settings, session, source)
     steps = _steps(offer, each, commits)
     if dry_run:

@@ -211,10 +211,8 @@ class Sources:
             name = max((n for n in self.repository.remote_urls() if word.startswith(f"{n}/")), key=len, default="")
             branch = word.removeprefix(f"{name}/")
             trunks = tuple(f"refs/remotes/{name}/{tip}" for tip in ("HEAD", "main", "master"))
-            key = (
-                f"{_label(hub_at(self.repository, self.settings, self.repository.remote_urls()[name]))}@{branch}" if name else word
-            )
-            return self._own(key, found, self._trunk(found, trunks))
+            hub = hub_at(self.repository, self.settings, self.repository.remote_urls()[name]) if name else None
+            return self._own(f"{_label(hub)}@{branch}" if hub else word, found, self._trunk(found, trunks))
         if word in session_names(self.repository):
             book = notebook.read(self.repository, notebook.NAMESPACE + word)
             return self._own(word, book.head, book.session.base)
