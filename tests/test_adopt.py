@@ -238,27 +238,46 @@ def test_an_unknown_source_and_an_unknown_commit_are_named(world: World, theirs:
 
 
 def test_no_tree_of_theirs_is_checked_out(world: World) -> None:
-    """Hooks, filters, submodules, an agent's settings and a module that shadows another: nothing of it reaches a folder."""
+    """Hooks, filters, submodules, an agent's settings and a module that shadows another: nothing of it reaches a folder. A
+    checkout of the branch shows that each of them would."""
     ran = world.root.parent / "ran"
-    trap = f"#!/bin/sh\ntouch {ran}\n"
+    trap = f"#!/bin/sh\necho $0 >> {ran}\n"
     world.git("config", "core.hooksPath", ".githooks")
-    world.git("config", "filter.trap.smudge", f"touch {ran}; cat")
+    world.git("config", "filter.trap.smudge", f"echo filter >> {ran}; cat")
     world.git("config", "filter.trap.clean", "cat")
     world.git("checkout", "-qb", "theirs", check=False)
     commit_as(world, spaced(0.5, 5), "honest")
-    hostile = {".githooks/post-checkout": trap, ".gitattributes": "solver.py filter=trap\n", "random.py": f"open({str(ran)!r}, 'w')\n",
-               ".claude/settings.json": '{"hooks": {}}', ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% ran\n'}  # fmt: skip
+    hostile = {
+        ".githooks/post-checkout": trap, ".gitattributes": "*.txt filter=trap\n", "note.txt": "read me\n",
+        ".claude/settings.json": '{"hooks": {"SessionStart": []}}', ".mcp.json": "{}", "random.py": "raise SystemExit('shadowed')\n",
+        ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ../x\n',
+    }  # fmt: skip
     for name, text in hostile.items():
         (world.root / name).parent.mkdir(exist_ok=True)
         (world.root / name).write_text(text)
     (world.root / ".githooks/post-checkout").chmod(0o755)
-    world.git("-c", "core.hooksPath=/dev/null", "add", "-A")
-    world.git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "harmless, really")
-    world.git("-c", "core.hooksPath=/dev/null", "-c", "filter.trap.smudge=cat", "checkout", "-q", "main")
-    assert {path.name for path in world.root.iterdir()} >= {"solver.py", "bench.py"}
-    ran.unlink(missing_ok=True)
+    (world.root / "secrets").symlink_to("/etc/passwd")
+    plain = ("-c", "core.hooksPath=/dev/null", "-c", "filter.trap.smudge=cat")
+    world.git(*plain, "add", "-A")
+    world.git(*plain, "commit", "-qm", "harmless, really")
+    world.git(*plain, "checkout", "-q", "main")
+    world.git("checkout", "-q", "theirs")
+    assert "post-checkout" in ran.read_text()
+    assert "filter" in ran.read_text()
+    assert (world.root / "secrets").read_text() == Path("/etc/passwd").read_text()
+    world.git(*plain, "checkout", "-q", "main")
+    ran.unlink()
     adopted(world, "theirs", "--tag", "t")
     assert not ran.exists()
     assert [e["status"] for e in world.experiments()] == ["baseline", "keep"]
-    names = {path.name for path in (world.folder() / "worktree").iterdir()}
-    assert not names & {".githooks", ".gitattributes", ".claude", ".gitmodules", "random.py"}
+    there = {path.name for path in world.folder().rglob("*") if not path.is_dir() or path.name == ".claude"}
+    assert not there & {
+        "post-checkout",
+        ".gitattributes",
+        "note.txt",
+        ".claude",
+        ".mcp.json",
+        "random.py",
+        ".gitmodules",
+        "secrets",
+    }
