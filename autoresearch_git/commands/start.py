@@ -20,7 +20,7 @@ from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Metric, Session
-from autoresearch_git.lab import machine, process, trial
+from autoresearch_git.lab import machine, process, sandbox, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session, free_tag
 from autoresearch_git.plaintext import one_line
@@ -51,6 +51,7 @@ _FIXED = ("metric", "direction", "run", "budget", "timeout", "editable", "baseli
 @click.option("--metric", metavar="NAME", help="Name of the number that a run reports.")
 @click.option("--direction", metavar="WAY", help="min or max.")
 @click.option("--editable", metavar="PATHS", help="The only files an experiment may change.")
+@click.option("--sandbox", metavar="MODE", help="auto (default), require or off: whether runs are confined.")
 @click.option("--no-inspiration", is_flag=True, help="Do not read what others found first.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -73,6 +74,8 @@ def command(
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, {"run": run_, **options})
     researcher = make(settings.researcher)
+    if settings.sandbox == "require" and not dry_run:
+        _refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration
     if resume:
         _refuse_fixed({"run": run_, **options}, base)
@@ -155,6 +158,7 @@ def _show_plan(repository: Repository, session: Session, settings: Settings, rea
     click.echo(f"run        {shlex.join(process.argv(session.run))}")
     click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
     click.echo(f"editable   {' '.join(session.editable)}")
+    click.echo(f"sandbox    {settings.sandbox}")
     click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")
     click.echo(f"reads      {'what others found, first' if reads else 'nothing of others'}")
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")
@@ -197,10 +201,11 @@ def _research(
     session, facts = live.session, machine.facts()
     _refuse_other_machine(session, facts)
     process.end_survivors(str(live.folder))
-    lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
+    lab = _lab(live, settings)
     incumbent = live.book.incumbent
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
+        _say_how_confined(lab.sandbox, reporter)
         limits = Limits(settings.experiments, settings.hours)
         inspire = functools.partial(_inspire, live, settings, reporter) if inspired else lambda facts: NOTHING_READ
         loop = Loop(live, lab, researcher, limits, reporter, facts, inspire, lambda: bool(stopping))
@@ -214,6 +219,38 @@ def _research(
         click.echo(line)
     click.echo(f"ended    {ended}")
     click.echo(f"next     git autoresearch log {session.name}   or   git autoresearch start --resume --tag {session.tag}")
+
+
+def _lab(live: LiveSession, settings: Settings) -> trial.Lab:
+    """What measures, with the sandbox of this machine."""
+    session, repository = live.session, live.repository
+    harness = read_harness(repository, session)
+    python = [(live.book.head, path) for path in session.editable] + [(session.base, p) for p in harness.files if p.endswith(".py")]
+    texts = (repository.read_file(commit, path) or b"" for commit, path in python)
+    room = sandbox.open_sandbox(
+        repository, settings.sandbox, settings.sandbox_read, session.run, live.folder, live.worktree.path, texts
+    )
+    lab = trial.Lab(session, harness, live.worktree, live.logs, str(live.folder), repository, room)
+    if settings.sandbox != "off":
+        if session.run.startswith("uv "):  # makes its environment from what lies in the worktree
+            lab.place(live.book.head, {})
+        if settings.sandbox == "require":
+            _refuse_unconfined(room.found)
+    return lab
+
+
+def _refuse_unconfined(found: sandbox.Found) -> None:
+    if found.kind == sandbox.NONE:
+        raise AutoresearchError(f"no sandbox works here, and autoresearch.sandbox asks for one: {found.why}", found.fix)
+
+
+def _say_how_confined(room: sandbox.Sandbox, reporter: console.ConsoleReporter) -> None:
+    if room.wanted == "off":
+        reporter.say("runs are not confined, as autoresearch.sandbox says")
+    elif room.found.kind == sandbox.NONE:
+        reporter.say(f"note: runs are not confined, no sandbox works here ({room.found.why}); git autoresearch doctor")
+    else:
+        reporter.say(f"runs are confined by {room.found.kind}: no network, no files but their own")
 
 
 def _refuse_other_machine(session: Session, facts: Mapping[str, object]) -> None:

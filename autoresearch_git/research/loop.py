@@ -15,6 +15,7 @@ from typing import Protocol
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
+from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
 from autoresearch_git.noise import measured_noise
@@ -153,9 +154,11 @@ class Loop:
         verdict, inflight = self.measure(inflight)
         if verdict.status is Status.CRASH:
             self.live.drop_inflight()
+            log = self.lab.log_of(0, len(inflight.measurements))
+            why = sandbox.hint(inflight.measurements[-1])
             raise AutoresearchError(
                 f"the baseline crashed: {verdict.reason}",
-                f"see {self.lab.log_of(0, len(inflight.measurements))}; then start --resume, or start anew if a commit mends it",
+                f"{why}; see {log}" if why else f"see {log}; then start --resume, or start anew if a commit mends it",
             )
         self.land(inflight, verdict)
 
