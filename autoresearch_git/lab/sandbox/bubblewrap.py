@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def _binds(policy: Policy) -> Iterator[tuple[str, str, str]]:
     for path in policy.devices:
         yield _bind("--dev-bind-try", path)
     yield "--bind", str(policy.temporary), "/tmp"  # noqa: S108
+    if os.geteuid() == 0:
+        yield from (_bind("--ro-bind-try", path) for path in _of_the_kernel())
+
+
+def _of_the_kernel() -> list[Path]:
+    """What of /proc can be written and is not of a process. It belongs to root, who may write it even without any power, from
+    any name space: core_pattern is a command that the kernel runs. bubblewrap 0.8 was seen to leave it open."""
+    found = (path for path in Path("/proc").iterdir() if not path.name.isdigit() and not path.is_symlink())
+    return [path for path in found if path.is_dir() or path.stat().st_mode & 0o222]
 
 
 def _bind(how: str, path: Path) -> tuple[str, str, str]:

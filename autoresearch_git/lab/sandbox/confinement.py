@@ -42,7 +42,7 @@ class Sandbox:
     @functools.cached_property
     def python(self) -> Interpreter:
         """The interpreter behind the command, asked once."""
-        return interpreter.find(self.run, process.argv(self.run), self.worktree, self.folder / "venv")
+        return interpreter.find(process.argv(self.run), self.worktree, self.folder / "venv")
 
     @functools.cached_property
     def found(self) -> Found:

@@ -22,7 +22,6 @@ _QUESTION = (
     " site.getuserbase(), site.getusersitepackages()]))"
 )
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?$")
-_UV_RUN = re.compile(r"uv run (?:python )?((?:-u )?[\w./-]+\.py)((?: [\w./=@:,+-]+)*)$")
 _PATIENCE = 60.0  # seconds for an answer; making uv's environment takes what it takes
 
 
@@ -35,16 +34,17 @@ class Interpreter:
     environment: Mapping[str, str]
 
 
-def find(run: str, words: Sequence[str], worktree: Path, environment_folder: Path) -> Interpreter:
-    """The interpreter behind a run command, asked once. A `uv run` of a script makes its environment, in a folder outside of
+def find(words: Sequence[str], worktree: Path, environment_folder: Path) -> Interpreter:
+    """The interpreter behind the words of a run command, asked once. A `uv run` makes its environment, in a folder outside of
     the worktree, and is the interpreter in it from then on: in a sandbox uv could neither download nor be kept from writing."""
-    uv = _UV_RUN.match(run.strip())
-    if uv:
+    program = next((i for i, word in enumerate(words) if is_python(word) or word.endswith(".py")), 0)
+    if list(words[:2]) == ["uv", "run"] and program:
         env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment_folder)}
-        answer = _ask(["uv", "run", "python"], worktree, None, env)
+        answer = _ask([*words[:program], "python"], worktree, None, env)
         path = f"{environment_folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
         told = {"VIRTUAL_ENV": str(environment_folder), "PATH": path}
-        return Interpreter((answer[0], *uv[1].split(), *uv[2].split()), _needs(answer), {**told, **_user_base(answer)})
+        rest = words[program + 1 :] if is_python(words[program]) else words[program:]
+        return Interpreter((answer[0], *rest), _needs(answer), {**told, **_user_base(answer)})
     first = shutil.which(words[0])
     if is_python(words[0]):
         answer = _own() if words[0] == sys.executable else _ask([words[0]], worktree, _PATIENCE, dict(os.environ))
