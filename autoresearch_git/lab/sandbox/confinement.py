@@ -20,7 +20,7 @@ from autoresearch_git.lab.sandbox.room import Room
 from autoresearch_git.repository import Repository
 
 _TORCH = "import sys, torch; torch.zeros(1, device=sys.argv[1]).sum().item()"
-_IMPORTS_TORCH = re.compile(rb"^\s*(import|from) torch\b", re.MULTILINE)
+_IMPORTS_TORCH = re.compile(rb"^\s*(import\s[^#\n]*\btorch\b|from\s+torch\b)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
