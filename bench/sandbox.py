@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--torch-runs", type=int, default=3, help="0: not with torch")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ.update(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1")  # threads that wait for each other multiply other load
     for name in [n for n in os.environ if re.match(r"AUTORESEARCH_|GIT_", n)]:
         del os.environ[name]
     result: dict[str, dict[str, float]] = {}

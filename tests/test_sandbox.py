@@ -224,6 +224,18 @@ def test_nothing_is_planted_for_the_next_run(raid: Raid, tmp_path: Path) -> None
     assert (packages / "planted.py").exists()
 
 
+def test_a_run_that_locks_its_folders_does_not_stop_the_next(raid: Raid) -> None:
+    raid.run("""
+        os.makedirs("tmp/deep", exist_ok=True)
+        for place in (os.environ["HOME"], os.environ["TMPDIR"], os.path.dirname(os.environ["HOME"])):
+            attempt(place, lambda: os.chmod(place, 0))
+    """, "auto")  # fmt: skip
+    again = raid.run("""
+        attempt("home", lambda: open(os.environ["HOME"] + "/x", "w").write("x"))
+    """, "auto")  # fmt: skip
+    assert again["home"] == 1
+
+
 def test_a_hook_is_not_left_in_the_user_s_repository(raid: Raid) -> None:
     hook = raid.world.root / ".git" / "hooks" / "post-commit"
     hook.parent.mkdir(exist_ok=True)

@@ -115,7 +115,7 @@ def open_sandbox(
 
 def _path(text: str, hidden: Sequence[Path]) -> Path:
     path = Path(text).expanduser()
-    if not path.is_absolute() or not path.exists():
+    if not path.is_absolute() or not os.path.exists(path):
         raise AutoresearchError(f"sandbox-read names {text}, which is not there", "git config --get-all autoresearch.sandbox-read")
     if any(one.is_relative_to(place) for one in hidden for place in (path, path.resolve())):
         raise AutoresearchError(f"sandbox-read names {text}, which holds your home folder or this repository",

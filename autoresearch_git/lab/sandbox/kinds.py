@@ -29,6 +29,10 @@ _APPARMOR = (
     "sudo apt install apparmor-profiles && sudo cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ "
     "&& sudo apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict"
 )
+_NO_LANDLOCK = {
+    errno.ENOSYS: ("not in this kernel (Linux 5.13 has it)", "run on a newer kernel"),
+    errno.EOPNOTSUPP: ("switched off in this kernel", "boot with lsm=landlock before the other names of lsm="),
+}
 _USER_NAMESPACES = (
     "allow user namespaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, or the container's rules"
 )
@@ -124,9 +128,8 @@ def _try_landlock(policy: Policy, words: Sequence[str]) -> Failure | None:
     try:
         landlock.version()
     except OSError as error:
-        off = error.errno == errno.EOPNOTSUPP
-        return Failure("landlock", "switched off in this kernel" if off else "not in this kernel (Linux 5.13 has it)",
-                       "boot with lsm=landlock,…" if off else "a newer kernel")  # fmt: skip
+        reason, fix = _NO_LANDLOCK.get(error.errno or 0, (os.strerror(error.errno or 0), "git autoresearch doctor"))
+        return Failure("landlock", reason, fix)
     made = landlock.ruleset(landlock_rules(policy))
     enter = functools.partial(landlock.enter, made, seccomp.program(own_network=False), platform.machine())
     try:

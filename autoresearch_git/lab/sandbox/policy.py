@@ -16,7 +16,7 @@ _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "alternati
 _CPUS = "/sys/devices/system"
 _GPU_DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset",
                 "/dev/nvidia-caps", "/dev/kfd", "/dev/dri", "/dev/dxg")  # fmt: skip
-_GPU_FOLDERS = ("/sys", "/usr/lib/wsl", "/opt/rocm*", "/etc/OpenCL")
+_GPU_FOLDERS = ("/sys", "/usr/lib/wsl", "/opt/rocm*", "/etc/OpenCL", "/run/opengl-driver")
 
 _PLAIN = re.compile(
     r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|NVIDIA_\w+"
@@ -103,9 +103,9 @@ def _without(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterable[Path]:
 
 def _whole(paths: Iterable[Path]) -> tuple[Path, ...]:
     """What is there, by its name and by the one it really has, without what lies in another of them."""
-    there = sorted({name for path in paths if path.exists() for name in (path, path.resolve())}, key=lambda p: (len(p.parts), p))
+    there = {name for path in paths if os.path.exists(path) for name in (path, path.resolve())}
     found: dict[Path, None] = {}
-    for path in there:
+    for path in sorted(there, key=lambda path: (len(path.parts), path)):
         if not any(parent in found for parent in path.parents):
             found[path] = None
     return tuple(found)

@@ -40,6 +40,8 @@ class Room:
 
     def refresh(self, data: Path) -> None:
         """Before a run: nothing of an earlier one is left but what compilers keep. `~/.cache/autoresearch` leads to `data`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # it is the run's to lock, too
         swept = (self.home, self.temporary, self.channel, self.scratch)
         _remove(*swept)
         for folder in (*swept, self.cache, self.home / ".cache"):
