@@ -14,6 +14,7 @@ from conftest import World
 
 from autoresearch_git.lab import sandbox
 
+ONCE = {"hours": "0.0000001", "baseline_runs": "1"}  # a start is one run, and no experiment
 KINDS = ("bubblewrap", "landlock")
 
 PRELUDE = """\
@@ -58,9 +59,7 @@ class Raid:
         tag = f"{mode}{self._runs}"
         program = f"{PRELUDE}{textwrap.dedent(body)}\nprint(json.dumps(loot))\nprint('score: 1')\n"
         self.world.commit({"solver.py": f"ALPHA = 0.3  # run {self._runs}\n{program}"})
-        ran = self.world.run(
-            "start", "--tag", tag, "--sandbox", mode, "--hours", "0.0001", "--baseline-runs", "1", *options, env=env
-        )
+        ran = self.world.run("start", "--tag", tag, "--sandbox", mode, *options, env=env)
         log = self.world.folder(f"cpu/{tag}") / "logs" / "0000-1.log"
         shown = [line for line in log.read_text().splitlines() if line.startswith("{")]
         assert shown, f"{ran.err}\n{log.read_text()}"
@@ -74,7 +73,7 @@ class Raid:
 
 
 def make_raid(world: World, kind: str) -> Raid:
-    world.configure(run="{python} solver.py", inspiration="no")
+    world.configure(run="{python} solver.py", inspiration="no", **ONCE)
     return Raid(world, kind)
 
 

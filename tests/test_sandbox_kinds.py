@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
-from rooms import KINDS, PRELUDE, failing_bwrap, make_raid, use
+from rooms import KINDS, ONCE, PRELUDE, failing_bwrap, make_raid, use
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Measurement
@@ -34,7 +34,12 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, struct.pack("@HP", len(rows), ctypes.addressof(code)), 0, 0) == 0
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-ONCE = ("--hours", "0.0001", "--baseline-runs", "1")
+
+
+@pytest.fixture(autouse=True)
+def one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ONCE.items():
+        monkeypatch.setenv(f"AUTORESEARCH_{name.upper()}", value)
 
 
 @pytest.fixture(params=KINDS)
@@ -52,7 +57,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
 
 def _start(world: World, before: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, "git-autoresearch", "start", "--tag", "t", *ONCE, *arguments], cwd=world.root, capture_output=True, text=True
+        [*before, "git-autoresearch", "start", "--tag", "t", *arguments], cwd=world.root, capture_output=True, text=True
     )
 
 
@@ -89,10 +94,10 @@ def test_the_doctor_knows_why_it_is_no_better_kind(toy: World, bare: tuple[str, 
 
 
 def test_a_start_says_how_it_confines_and_what_it_does_not(toy: World, kind: str) -> None:
-    ran = toy.run("start", "--tag", "t", *ONCE)
+    ran = toy.run("start", "--tag", "t")
     assert f"runs are confined by {kind}: no network, no files but their own" in ran.err
     assert _sandbox_of(toy) == kind
-    assert "runs are not confined, as autoresearch.sandbox says" in toy.run("start", "--tag", "u", "--sandbox", "off", *ONCE).err
+    assert "runs are not confined, as autoresearch.sandbox says" in toy.run("start", "--tag", "u", "--sandbox", "off").err
 
 
 @pytest.mark.parametrize("name", ["sandbox", "sandbox-read"])
@@ -108,20 +113,20 @@ def test_a_data_set_can_be_read_once_it_is_named(toy: World, kind: str, tmp_path
     data.mkdir()
     (data / "rows").write_text("7")
     toy.commit({"bench.py": f"rows = open({str(data / 'rows')!r}).read()\nprint('score:', rows)\n"})
-    ran = toy.run("start", "--tag", "t", *ONCE)
+    ran = toy.run("start", "--tag", "t")
     assert ran.code == 1
     assert ran.err.splitlines()[-1].startswith(
         "  try: runs are confined: git config --add autoresearch.sandbox-read PATH, or git config"
     )
     toy.git("config", "--add", "autoresearch.sandbox-read", str(data))
     toy.git("config", "--add", "autoresearch.sandbox-read", str(tmp_path / "gone"))
-    ran = toy.run("start", "--tag", "u", *ONCE)
+    ran = toy.run("start", "--tag", "u")
     assert ran.err.splitlines()[-2] == f"error: sandbox-read names {tmp_path / 'gone'}, which is not there"
     (tmp_path / "gone").mkdir()
-    toy.ok("start", "--tag", "v", *ONCE)
+    toy.ok("start", "--tag", "v")
     assert toy.experiments("cpu/v")[0]["score"] == 7
     toy.git("config", "--add", "autoresearch.sandbox-read", str(tmp_path))
-    assert "holds your home folder or this repository" in toy.run("start", "--tag", "w", *ONCE).err
+    assert "holds your home folder or this repository" in toy.run("start", "--tag", "w").err
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_how_a_run_ended_is_told_as_ever(toy: World, kind: str) -> None:
     for number, (deed, reason) in enumerate([("os.kill(os.getpid(), 9)", "killed by signal 9"), ("sys.exit(3)", "exit code 3"),
                                              ("os.abort()", "killed by signal 6")]):  # fmt: skip
         toy.commit({"bench.py": f"import os, sys\n{deed}\n"})
-        ran = toy.run("start", "--tag", f"t{number}", *ONCE)
+        ran = toy.run("start", "--tag", f"t{number}")
         assert f"error: the baseline crashed: {reason}" in ran.err
 
 
@@ -149,7 +154,7 @@ def test_term_is_heard_inside(toy: World, kind: str) -> None:
     """At the timeout a run has the time to end in order."""
     toy.commit({"bench.py": "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('in order', flush=True), sys.exit()))\n"
                             "print('ready', flush=True)\ntime.sleep(60)\n"})  # fmt: skip
-    toy.run("start", "--tag", "t", "--budget", "1", "--timeout", "1", *ONCE)
+    toy.run("start", "--tag", "t", "--budget", "1", "--timeout", "1")
     assert "in order" in (toy.folder() / "logs" / "0000-1.log").read_text()
 
 
@@ -180,7 +185,7 @@ print("score:", (torch.load("checkpoint.pt")["x"] == x).float().mean().item())
 def test_torch_trains_inside(toy: World, kind: str) -> None:
     pytest.importorskip("torch")
     toy.commit({"bench.py": TORCH})
-    toy.ok("start", "--tag", "t", "--sandbox", "require", *ONCE)
+    toy.ok("start", "--tag", "t", "--sandbox", "require")
     assert _sandbox_of(toy) == kind
 
 
@@ -190,7 +195,7 @@ def test_torch_trains_inside(toy: World, kind: str) -> None:
 def _lab(world: World, mode: str = "auto", **fields: object) -> tuple[LiveSession, Lab]:
     """The lab of session `t`, as a start makes it."""
     if not world.folder().exists():
-        world.ok("start", "--tag", "t", *ONCE)
+        world.ok("start", "--tag", "t")
     repository = open_repository(world.root)
     live = LiveSession.resume(repository, "cpu/t")
     room = sandbox.open_sandbox(repository, mode, (), live.session.run, live.folder, live.worktree.path, ())
@@ -257,7 +262,7 @@ print(_measure(lab, "", foreign=True)[0].figures["sandbox"])
 
 
 def test_a_stranger_s_code_is_refused_where_nothing_confines_it(toy: World, bare: tuple[str, ...]) -> None:
-    toy.ok("start", "--tag", "t", *ONCE)
+    toy.ok("start", "--tag", "t")
 
     def measured(unsandboxed: bool) -> subprocess.CompletedProcess[str]:
         program = FOREIGN.format(tests=str(Path(__file__).parent), unsandboxed=unsandboxed)
@@ -305,7 +310,7 @@ def test_uv_makes_its_environment_outside_and_nothing_is_planted_in_it(
                 "try:\n    open(place + '/torch.py', 'w')\n    print('planted')\nexcept OSError as error:\n    print(error)\n"
                 "print('environment', sys.prefix)\nprint('score:', ALPHA)\n"})  # fmt: skip
     toy.git("config", "--unset", "autoresearch.run")
-    toy.ok("start", "--tag", "t", *ONCE)
+    toy.ok("start", "--tag", "t")
     log = (toy.folder() / "logs" / "0000-1.log").read_text()
     assert f"environment {toy.folder() / 'sandbox' / 'venv'}\n" in log
     assert "planted" not in log
