@@ -231,11 +231,8 @@ def _lab(live: LiveSession, settings: Settings) -> trial.Lab:
         repository, settings.sandbox, settings.sandbox_read, session.run, live.folder, live.worktree.path, texts
     )
     lab = trial.Lab(session, harness, live.worktree, live.logs, str(live.folder), repository, room)
-    if settings.sandbox != "off":
-        if session.run.startswith("uv "):  # makes its environment from what lies in the worktree
-            lab.place(live.book.head, {})
-        if settings.sandbox == "require":
-            _refuse_unconfined(room.found)
+    if settings.sandbox != "off" and session.run.startswith("uv "):  # makes its environment from what lies in the worktree
+        lab.place(live.book.head, {})
     return lab
 
 
@@ -247,7 +244,12 @@ def _refuse_unconfined(found: sandbox.Found) -> None:
 def _say_how_confined(room: sandbox.Sandbox, reporter: console.ConsoleReporter) -> None:
     if room.wanted == "off":
         reporter.say("runs are not confined, as autoresearch.sandbox says")
-    elif room.found.kind == sandbox.NONE:
+        return
+    if room.run.startswith("uv "):
+        reporter.say("preparing  the environment of uv, outside of the sandbox")
+    if room.wanted == "require":
+        _refuse_unconfined(room.found)
+    if room.found.kind == sandbox.NONE:
         reporter.say(f"note: runs are not confined, no sandbox works here ({room.found.why}); git autoresearch doctor")
     else:
         reporter.say(f"runs are confined by {room.found.kind}: no network, no files but their own")
