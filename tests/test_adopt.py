@@ -214,7 +214,7 @@ def test_nothing_is_run_where_nobody_can_be_asked(world: World, theirs: dict[str
 
 
 def test_interrupted_it_goes_on_with_what_is_left(world: World, theirs: dict[str, str]) -> None:
-    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", env={"BENCH_SLEEP": "0.4"})
+    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", env={"LC_BENCH_SLEEP": "0.4"})
     wait_for(lambda: world.git("rev-parse", "-q", "--verify", "exp/cpu/t", check=False))
     adoption.send_signal(signal.SIGINT)
     _, said = adoption.communicate(timeout=30)

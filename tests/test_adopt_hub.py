@@ -138,7 +138,7 @@ def test_offline_what_was_fetched_before_is_taken_and_said(ada: Author, bob: Aut
 def test_a_branch_that_moves_after_it_was_shown_changes_nothing(ada: Author, bob: Author, github: GitHub) -> None:
     """The commits that were shown are measured: what is pushed meanwhile is not looked at again."""
     number, wanted = ada.pull.number, len(kept_by(ada))
-    ran = bob.run("adopt", f"#{number}", "--yes", "--tag", "b", env={"BENCH_SLEEP": "0.05"})
+    ran = bob.run("adopt", f"#{number}", "--yes", "--tag", "b", env={"LC_BENCH_SLEEP": "0.05"})
     assert ran.code == 0, ran.err
     ada.world.git("push", "-q", "--force", f"{github.url.replace('http://', f'http://ada:{ada.token}@')}/{FORK}.git",
                   f"main:{BRANCH}")  # fmt: skip

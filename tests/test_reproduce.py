@@ -20,7 +20,7 @@ NOISY = """\
 import os, time
 from solver import ALPHA, N
 seed = int(os.environ["AUTORESEARCH_SEED"])
-time.sleep(float(os.environ.get("BENCH_SLEEP", "0")))
+time.sleep(float(os.environ.get("LC_BENCH_SLEEP", "0")))
 luck = ((seed * 2654435761) % 1000 - 500) / 125_000
 print("score:", round(1 - (ALPHA - 0.6) ** 2 - 0.01 * (N - 7) ** 2 + luck, 6))
 """
@@ -104,7 +104,7 @@ def test_what_is_known_already_is_not_run_again(world: World) -> None:
 def test_interrupted_it_goes_on_with_the_runs_that_are_left(world: World) -> None:
     claim(world, 0.87, ("one", solver(alpha=0.4), 0.92))
     folder = world.folder("cpu/r")
-    again = world.popen("reproduce", "theirs", "--yes", "--tag", "r", env={"BENCH_SLEEP": "0.3"})
+    again = world.popen("reproduce", "theirs", "--yes", "--tag", "r", env={"LC_BENCH_SLEEP": "0.3"})
     wait_for((folder / "replication.json").exists)
     again.send_signal(signal.SIGINT)
     _, said = again.communicate(timeout=30)
