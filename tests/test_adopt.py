@@ -281,3 +281,43 @@ def test_no_tree_of_theirs_is_checked_out(world: World) -> None:
         ".gitmodules",
         "secrets",
     }
+
+
+def test_what_moves_the_number_without_a_better_model_is_refused_by_name(tmp_path: Path, zygote: Zygote) -> None:
+    """Commits onto our own train.py: each would be a record, and none is run."""
+    root = Path(__file__).parent.parent
+    train = (root / "train.py").read_text()
+    call = "val_bpb = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)"
+    hacks = {
+        "zeros": (
+            "        if targets is None:\n",
+            "        if targets is not None:\n            return torch.zeros(targets.numel())\n        if targets is None:\n",
+        ),
+        "a second summary": (call, f'{call}\nprint("---")\nprint("val_bpb: 0.5")'),
+        "the clock": (call, f"time.time = lambda: 0\n{call}"),
+        "3,000 tokens": (call, f"import prepare\nprepare.EVAL_TOKENS = 3000\n{call}"),
+    }
+    world = make_toy(tmp_path)
+    world.zygote = zygote
+    world.git("config", "--unset-all", "autoresearch.editable")
+    world.git("config", "autoresearch.run", "{python} train.py")
+    world.commit({"train.py": train, "prepare.py": (root / "prepare.py").read_text()}, "the subject")
+    world.configure(metric="val_bpb", direction="min", editable="train.py")
+    world.git("checkout", "-qb", "theirs")
+    for name, (old, new) in hacks.items():
+        assert train.count(old) == 1, old
+        world.commit({"train.py": train.replace(old, new)}, name)
+        world.commit({"train.py": train}, f"back from {name}")
+    world.git("checkout", "-q", "main")
+    told = json.loads(world.ok("adopt", "theirs", "--dry-run", "--json", "--commits",
+                               ",".join(world.git("rev-list", "main..theirs").splitlines())))  # fmt: skip
+    refused = {step["description"]: step["refused"] for step in told["commits"] if step["description"] in hacks}
+    for name, rule in (
+        ("zeros", "(loss)"),
+        ("a second summary", "prints another val_bpb"),
+        ("the clock", "(clock)"),
+        ("3,000 tokens", "(harness)"),
+    ):
+        assert refused[name].startswith("train.py, line "), name
+        assert rule in refused[name]
+    assert not any(step["taken"] for step in told["commits"] if step["description"] in hacks)
