@@ -207,8 +207,8 @@ def _lab(world: World, mode: str = "auto", **fields: object) -> tuple[LiveSessio
 
 def _measure(lab: Lab, body: str, foreign: bool) -> tuple[Measurement, dict[str, object]]:
     text = f"ALPHA, N = 0.3, 5\n{PRELUDE}{textwrap.dedent(body)}\nprint(json.dumps(loot))\n"
-    measured = lab.measure(1, 1, lab.session.base, {"solver.py": text}, 42, {}, foreign=foreign)
-    shown = [line for line in lab.log_of(1, 1).read_text().splitlines() if line.startswith("{")]
+    measured = lab.measure("0001-1", lab.session.base, {"solver.py": text}, 42, {}, foreign=foreign)
+    shown = [line for line in lab.log_of("0001-1").read_text().splitlines() if line.startswith("{")]
     return measured, json.loads(shown[-1]) if shown else {}
 
 
