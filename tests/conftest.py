@@ -214,6 +214,13 @@ def zygote(drawn: Path) -> Iterator[Zygote]:
 
 
 @pytest.fixture
+def warm(request: pytest.FixtureRequest) -> None:
+    """The commands of a test's world are forks of the one with its imports done: for files whose tests call many."""
+    for name in {"toy", "empty"} & set(request.fixturenames):
+        request.getfixturevalue(name).zygote = request.getfixturevalue("zygote")
+
+
+@pytest.fixture
 def ada(tmp_path: Path, drawn: Path, github: GitHub, zygote: Zygote) -> Author:
     """Who may read karpathy/autoresearch, and has researched it."""
     from author import author

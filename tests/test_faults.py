@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import World, marked_processes, wait_for
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 SLOW = {"LC_BENCH_SLEEP": "60"}
 
 

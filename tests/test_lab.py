@@ -15,6 +15,8 @@ from conftest import World
 from autoresearch_git.lab import machine, outcome, process
 from autoresearch_git.lab.trial import parse_progress
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 BLOCK = "---\nval_bpb:          0.997900\ntraining_seconds: 300.1\npeak_vram_mb:     45060.2\nnum_steps:        953\n"
 
 

@@ -11,6 +11,8 @@ from conftest import World
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status
 from autoresearch_git.ledger import results_tsv, tables, trailers
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 DATA = Path(__file__).parent / "data"
 SESSION = Session("H100", "mar8", "a" * 40, Metric("val_bpb", "min"), "{python} train.py", ("train.py",), 300.0, 600.0)
 

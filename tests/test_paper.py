@@ -21,6 +21,8 @@ from notebooks import experiment, write_session
 from autoresearch_git.community import prose, record
 from autoresearch_git.experiment import Status
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 LONGEST = 65_536  # that GitHub takes, in UTF-16 code units
 OURS = re.compile(r"<!-- autoresearch:1\n.*?\n-->|<!-- git-autoresearch session [0-9a-f]{40} -->"
                   r"|<details><summary>[A-Za-z0-9 ]+</summary>|</details>", re.DOTALL)  # fmt: skip

@@ -22,6 +22,8 @@ from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.result import result_commit
 from autoresearch_git.repository import open_repository
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 BRANCH, NOTEBOOK = "refs/heads/exp/cpu/t", "refs/autoresearch/cpu/t"
 AT_ONCE = {"AUTORESEARCH_HOURS": "0.0000000001"}  # a start that ends before its next experiment
 PICTURE = b"\x89PNG\r\n\x1a\n\0\xff"

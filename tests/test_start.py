@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import World
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 
 def test_a_session_finds_a_better_score_and_says_so(toy: World) -> None:
     out = toy.ok("start", "--tag", "t", "--experiments", "10")
