@@ -44,7 +44,7 @@ def test_a_dry_run_shows_everything_and_contacts_nobody(ada: Author, tmp_path: P
         assert told
         assert told.experiments == {"keep": 2, "discard": 4, "crash": 0}
     told = json.loads(ada.run("publish", "--dry-run", "--json").out)
-    assert sorted(told) == ["commit", "discussion", "pull_request", "title"]
+    assert sorted(told) == ["comments", "commit", "discussion", "pull_request", "title"]
     assert told["discussion"] == files["paper.md"].decode()
     assert ada.github.count == asked
 
