@@ -34,7 +34,7 @@ _CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_U
 
 
 # What a measurement is recorded with besides the metric.
-RESERVED_FIGURES = {"seed", "channel", "crash", "data", "wall_seconds", "peak_rss_mb"}
+RESERVED_FIGURES = {"seed", "channel", "crash", "data", "wall_seconds", "peak_rss_mb", "sandbox"}
 
 
 def seconds(text: str) -> float:
@@ -109,6 +109,11 @@ def _hubs(text: str) -> tuple[str, ...]:
     return tuple(word for word in words if word)
 
 
+def _folders(text: str) -> tuple[str, ...]:
+    """Paths, one a line: they may have spaces."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def _api_root(text: str) -> str:
     root = text.strip().rstrip("/")
     if root and not re.fullmatch(r"https?://(\w[\w.-]*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[\w.~-]+)*", root, re.ASCII):
@@ -163,12 +168,17 @@ KEYS = (
     Key("category", "", _slug, "slug of the category that papers are posted in; empty: show-and-tell, else general"),
     Key("templates", "", _text, "folder with your own paper.md.j2 or pull_request.md.j2"),
     Key("api-timeout", "30", seconds, "time that GitHub's API may take for one answer"),
+    Key("sandbox", "auto", _choice("auto", "require", "off"), "auto: runs are confined where it works; require: or not run; "
+        "off: only strangers' code is"),
+    Key("sandbox-read", "", _folders, "further paths that a confined run may read, such as data sets; one a line, or --add"),
     Key("inspiration", "yes", _yes_no, "whether the research loop reads findings first"),
 )  # fmt: skip
 _BY_NAME = {key.name: key for key in KEYS}
 DEFAULT_RUN = "{python} train.py"
 _URLS = {"hub", "api-url"}
-_USERS_OWN = {"api-url": "where tokens go", "templates": "what is posted in your name"}
+_USERS_OWN = {"api-url": "where tokens go", "templates": "what is posted in your name",
+               "sandbox": "what runs may do on this machine", "sandbox-read": "what runs may read on this machine"}  # fmt: skip
+_ONE_A_LINE = (_hubs, _folders)
 
 
 @dataclass(frozen=True)
@@ -203,6 +213,8 @@ class Settings:
     category: str
     templates: str
     api_timeout: float
+    sandbox: str
+    sandbox_read: tuple[str, ...]
     inspiration: bool
     origin: Mapping[str, Setting]
 
@@ -282,8 +294,8 @@ def _setting(name: str, text: str, where: str) -> Setting:
 
 
 def _one_a_line(setting: Setting) -> str:
-    """A value of git's configuration or of TOML is one hub, whatever spaces its path has."""
-    return setting.text.rstrip("\n") + "\n" if setting.key.parse is _hubs else setting.text
+    """A value of git's configuration or of TOML is one hub or folder, whatever spaces its path has."""
+    return setting.text.rstrip("\n") + "\n" if setting.key.parse in _ONE_A_LINE else setting.text
 
 
 def without_secrets(text: str) -> str:
@@ -305,7 +317,7 @@ def _from_git(repository: Repository) -> dict[str, Setting]:
         before = found.get(setting.key.name)
         if setting.key.parse is _paths and before and before.source == where:  # several values add up
             setting = Setting(setting.key, f"{before.text} {text}", where)
-        if setting.key.parse is _hubs:
+        if setting.key.parse in _ONE_A_LINE:
             earlier = before.text if before and before.source == where else ""
             setting = Setting(setting.key, earlier + _one_a_line(setting), where)
         found[setting.key.name] = setting

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path(sys.executable).parent
 
+# LC_: of the environment a confined run gets the locale, as with ssh.
 BENCH = """\
 import os, time
 from solver import ALPHA, N
 seed = int(os.environ["AUTORESEARCH_SEED"])
-time.sleep(float(os.environ.get("BENCH_SLEEP", "0")))
+time.sleep(float(os.environ.get("LC_BENCH_SLEEP", "0")))
 print("score:", round(1 - (ALPHA - 0.6) ** 2 - 0.01 * (N - 7) ** 2, 6))
 """
 SOLVER = "ALPHA = 0.3  # step\nN = 5\n"

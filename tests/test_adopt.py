@@ -214,7 +214,7 @@ def test_nothing_is_run_where_nobody_can_be_asked(world: World, theirs: dict[str
 
 
 def test_interrupted_it_goes_on_with_what_is_left(world: World, theirs: dict[str, str]) -> None:
-    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", env={"BENCH_SLEEP": "0.4"})
+    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", env={"LC_BENCH_SLEEP": "0.4"})
     wait_for(lambda: world.git("rev-parse", "-q", "--verify", "exp/cpu/t", check=False))
     adoption.send_signal(signal.SIGINT)
     _, said = adoption.communicate(timeout=30)
@@ -238,27 +238,86 @@ def test_an_unknown_source_and_an_unknown_commit_are_named(world: World, theirs:
 
 
 def test_no_tree_of_theirs_is_checked_out(world: World) -> None:
-    """Hooks, filters, submodules, an agent's settings and a module that shadows another: nothing of it reaches a folder."""
+    """Hooks, filters, submodules, an agent's settings and a module that shadows another: nothing of it reaches a folder. A
+    checkout of the branch shows that each of them would."""
     ran = world.root.parent / "ran"
-    trap = f"#!/bin/sh\ntouch {ran}\n"
+    trap = f"#!/bin/sh\necho $0 >> {ran}\n"
     world.git("config", "core.hooksPath", ".githooks")
-    world.git("config", "filter.trap.smudge", f"touch {ran}; cat")
+    world.git("config", "filter.trap.smudge", f"echo filter >> {ran}; cat")
     world.git("config", "filter.trap.clean", "cat")
     world.git("checkout", "-qb", "theirs", check=False)
     commit_as(world, spaced(0.5, 5), "honest")
-    hostile = {".githooks/post-checkout": trap, ".gitattributes": "solver.py filter=trap\n", "random.py": f"open({str(ran)!r}, 'w')\n",
-               ".claude/settings.json": '{"hooks": {}}', ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c touch% ran\n'}  # fmt: skip
+    hostile = {
+        ".githooks/post-checkout": trap, ".gitattributes": "*.txt filter=trap\n", "note.txt": "read me\n",
+        ".claude/settings.json": '{"hooks": {"SessionStart": []}}', ".mcp.json": "{}", "random.py": "raise SystemExit('shadowed')\n",
+        ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ../x\n',
+    }  # fmt: skip
     for name, text in hostile.items():
         (world.root / name).parent.mkdir(exist_ok=True)
         (world.root / name).write_text(text)
     (world.root / ".githooks/post-checkout").chmod(0o755)
-    world.git("-c", "core.hooksPath=/dev/null", "add", "-A")
-    world.git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "harmless, really")
-    world.git("-c", "core.hooksPath=/dev/null", "-c", "filter.trap.smudge=cat", "checkout", "-q", "main")
-    assert {path.name for path in world.root.iterdir()} >= {"solver.py", "bench.py"}
-    ran.unlink(missing_ok=True)
+    (world.root / "secrets").symlink_to("/etc/passwd")
+    plain = ("-c", "core.hooksPath=/dev/null", "-c", "filter.trap.smudge=cat")
+    world.git(*plain, "add", "-A")
+    world.git(*plain, "commit", "-qm", "harmless, really")
+    world.git(*plain, "checkout", "-q", "main")
+    world.git("checkout", "-q", "theirs")
+    assert "post-checkout" in ran.read_text()
+    assert "filter" in ran.read_text()
+    assert (world.root / "secrets").read_text() == Path("/etc/passwd").read_text()
+    world.git(*plain, "checkout", "-q", "main")
+    ran.unlink()
     adopted(world, "theirs", "--tag", "t")
     assert not ran.exists()
     assert [e["status"] for e in world.experiments()] == ["baseline", "keep"]
-    names = {path.name for path in (world.folder() / "worktree").iterdir()}
-    assert not names & {".githooks", ".gitattributes", ".claude", ".gitmodules", "random.py"}
+    there = {path.name for path in world.folder().rglob("*") if not path.is_dir() or path.name == ".claude"}
+    assert not there & {
+        "post-checkout",
+        ".gitattributes",
+        "note.txt",
+        ".claude",
+        ".mcp.json",
+        "random.py",
+        ".gitmodules",
+        "secrets",
+    }
+
+
+def test_what_moves_the_number_without_a_better_model_is_refused_by_name(tmp_path: Path, zygote: Zygote) -> None:
+    """Commits onto our own train.py: each would be a record, and none is run."""
+    root = Path(__file__).parent.parent
+    train = (root / "train.py").read_text()
+    call = "val_bpb = evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)"
+    hacks = {
+        "zeros": (
+            "        if targets is None:\n",
+            "        if targets is not None:\n            return torch.zeros(targets.numel())\n        if targets is None:\n",
+        ),
+        "a second summary": (call, f'{call}\nprint("---")\nprint("val_bpb: 0.5")'),
+        "the clock": (call, f"time.time = lambda: 0\n{call}"),
+        "3,000 tokens": (call, f"import prepare\nprepare.EVAL_TOKENS = 3000\n{call}"),
+    }
+    world = make_toy(tmp_path)
+    world.zygote = zygote
+    world.git("config", "--unset-all", "autoresearch.editable")
+    world.git("config", "autoresearch.run", "{python} train.py")
+    world.commit({"train.py": train, "prepare.py": (root / "prepare.py").read_text()}, "the subject")
+    world.configure(metric="val_bpb", direction="min", editable="train.py")
+    world.git("checkout", "-qb", "theirs")
+    for name, (old, new) in hacks.items():
+        assert train.count(old) == 1, old
+        world.commit({"train.py": train.replace(old, new)}, name)
+        world.commit({"train.py": train}, f"back from {name}")
+    world.git("checkout", "-q", "main")
+    told = json.loads(world.ok("adopt", "theirs", "--dry-run", "--json", "--commits",
+                               ",".join(world.git("rev-list", "main..theirs").splitlines())))  # fmt: skip
+    refused = {step["description"]: step["refused"] for step in told["commits"] if step["description"] in hacks}
+    for name, rule in (
+        ("zeros", "(loss)"),
+        ("a second summary", "prints another val_bpb"),
+        ("the clock", "(clock)"),
+        ("3,000 tokens", "(harness)"),
+    ):
+        assert refused[name].startswith("train.py, line "), name
+        assert rule in refused[name]
+    assert not any(step["taken"] for step in told["commits"] if step["description"] in hacks)

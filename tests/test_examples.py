@@ -63,7 +63,7 @@ def test_a_session_may_not_be_merged_and_the_check_says_what_to_do(tmp_path: Pat
     code, said = _gate(tmp_path, "exp/H100/mar8", RECORD)
     assert code == 1
     assert said.startswith("::error::Not meant to be merged: adopt it.")
-    assert "stands in its description: https://github.com/ada/hub/pull/7" in said
+    assert "To take them up: git autoresearch adopt https://github.com/ada/hub/pull/7" in said
     assert _gate(tmp_path, "exp/H100/mar8", "by hand", labels=("help wanted", LABEL))[0] == 1
     assert _gate(tmp_path, "exp/H100/mar8", "\n\n" + RECORD.replace(":1", ":2"))[0] == 1
 

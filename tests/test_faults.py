@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import World, marked_processes, wait_for
 
-SLOW = {"BENCH_SLEEP": "60"}
+SLOW = {"LC_BENCH_SLEEP": "60"}
 
 
 def _fingerprint(root: Path) -> dict[str, str]:
@@ -45,7 +45,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(toy: World) -> None:
     toy.configure(baseline_runs="1")
     toy.commit({"solver.py": "ALPHA = 0.3\nN = 5\n" + "".join(f"UNUSED_{c} = 1.5\n" for c in "ABCDEF")})
     moments = random.Random(7)
-    process = toy.popen("start", "--tag", "t", "--experiments", "100", env={"BENCH_SLEEP": "0.05"})
+    process = toy.popen("start", "--tag", "t", "--experiments", "100", env={"LC_BENCH_SLEEP": "0.05"})
     wait_for(lambda: toy.git("rev-parse", "--verify", "-q", "refs/autoresearch/cpu/t", check=False))
     seen: list[str] = []
     for _ in range(16):
@@ -56,7 +56,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(toy: World) -> None:
         commits = [str(e["commit"]) for e in toy.experiments()]
         assert commits[: len(seen)] == seen, "an experiment that was recorded is gone"
         seen = commits
-        process = toy.popen("start", "--resume", "--tag", "t", "--experiments", "100", env={"BENCH_SLEEP": "0.05"})
+        process = toy.popen("start", "--resume", "--tag", "t", "--experiments", "100", env={"LC_BENCH_SLEEP": "0.05"})
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_for(lambda: marked_processes(toy.folder()) == [])
@@ -68,6 +68,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(toy: World) -> None:
 
 def test_a_run_that_was_paid_for_is_not_paid_again(toy: World) -> None:
     """Killed between the first and the second run of an experiment: the first one's number is still used."""
+    toy.configure(sandbox="off")  # the runs count themselves in HOME
     toy.commit({"bench.py": "import os, pathlib, time\nfrom solver import ALPHA\n"
                             "seed = int(os.environ['AUTORESEARCH_SEED'])\n"
                             "calls = pathlib.Path(os.environ['HOME'], 'calls')\n"
@@ -123,7 +124,7 @@ def test_stop_ends_a_session_from_another_terminal(toy: World) -> None:
 
 
 def test_stop_after_the_experiment_lets_it_finish(toy: World) -> None:
-    process = toy.popen("start", "--tag", "t", env={"BENCH_SLEEP": "2"})
+    process = toy.popen("start", "--tag", "t", env={"LC_BENCH_SLEEP": "2"})
     wait_for(lambda: (toy.folder() / "inflight.json").exists() and len(toy.experiments()) >= 1)
     recorded = len(toy.experiments())
     toy.ok("stop", "--after-experiment")
@@ -390,6 +391,7 @@ WIPES_ITSELF = (
 
 def test_a_run_that_deletes_its_worktree_harms_nobody(toy: World, tmp_path: Path) -> None:
     """In a submodule core.worktree is set: git, left to discover, would take the user's checkout for the session's."""
+    subprocess.run(["git", "config", "--global", "autoresearch.sandbox", "off"], check=True)  # which would not let it
     toy.commit({"bench.py": WIPES_ITSELF})
     above = World(tmp_path / "above")
     above.root.mkdir()
@@ -406,6 +408,7 @@ def test_a_run_that_deletes_its_worktree_harms_nobody(toy: World, tmp_path: Path
 
 
 def test_a_run_cannot_hide_a_changed_harness_from_later_runs(toy: World) -> None:
+    toy.configure(sandbox="off")
     toy.commit({"bench.py": "import subprocess, sys\nfrom solver import ALPHA\nprint('score:', ALPHA)\nif ALPHA != 0.3:\n"
                             "    subprocess.run(['git', 'update-index', '--skip-worktree', 'bench.py'])\n"
                             "    open('bench.py', 'w').write('print(\"score: 99\")')\n"})  # fmt: skip
@@ -438,6 +441,7 @@ def test_a_moved_a_copied_and_a_damaged_repository_resume(toy: World, tmp_path: 
 
 
 def test_a_fetched_notebook_is_not_run_unasked(toy: World, tmp_path: Path) -> None:
+    subprocess.run(["git", "config", "--global", "autoresearch.sandbox", "off"], check=True)  # which would hide HOME
     evil = World(tmp_path / "evil")
     toy.git("clone", "-q", str(toy.root), str(evil.root))
     evil.configure(metric="score", direction="max", run="touch $HOME/pwned; echo score: 1", editable="solver.py")

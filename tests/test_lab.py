@@ -129,6 +129,7 @@ def test_a_token_is_known_by_its_shape_too() -> None:
 
 
 def test_what_a_run_is_told_and_what_not(toy: World) -> None:
+    toy.configure(sandbox="off")
     toy.commit({"bench.py": "import json, os\njson.dump(dict(os.environ), open(os.environ['HOME'] + '/seen', 'w'))\n"
                             "from solver import ALPHA\nprint('score:', ALPHA)\n"})  # fmt: skip
     toy.ok("start", "--tag", "t", "--experiments", "1", "--budget", "7", "--seed", "5",

@@ -163,6 +163,22 @@ def test_the_line_of_either_body_runs_the_same_experiment_where_nothing_is_set(
         assert stranger.experiments("mine")[0]["score"] == best["score"]
 
 
+def test_the_line_of_either_body_adopts_the_commits_where_nothing_is_set(
+    published: tuple[Author, Repository], tmp_path: Path
+) -> None:
+    ada, _ = published
+    kept = [str(e["commit"]) for e in ada.world.experiments() if e["status"] == "keep"]
+    for n, body in enumerate((ada.pull.body, ada.discussion.body)):
+        stranger = World(tmp_path / f"stranger{n}")
+        subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
+        stranger.configure(api_url=ada.github.api_url)  # GitHub's own is known
+        (line,) = re.findall(r"^ +(git autoresearch adopt .+)$", body, re.MULTILINE)
+        ran = subprocess.run(
+            ["bash", "-c", f"{line} --dry-run --json"], cwd=stranger.root, check=True, capture_output=True, text=True
+        )
+        assert [step["commit"] for step in json.loads(ran.stdout)["commits"] if step["taken"]] == kept
+
+
 def test_the_community_reads_what_was_published(published: tuple[Author, Repository], tmp_path: Path) -> None:
     """What one session publishes is what the next researcher, elsewhere, finds and may compare."""
     ada, home = published

@@ -320,7 +320,7 @@ def test_two_things_at_once_are_a_usage_error(ada: Author) -> None:
 
 
 def test_a_session_that_runs_is_not_published(ada: Author) -> None:
-    process = ada.world.popen("start", "--resume", "--tag", "t", "--experiments", "1", env={"BENCH_SLEEP": "60"})
+    process = ada.world.popen("start", "--resume", "--tag", "t", "--experiments", "1", env={"LC_BENCH_SLEEP": "60"})
     wait_for(lambda: marked_processes(ada.world.folder()))
     message, hint = ada.refused()
     assert message.startswith(f"session cpu/t is being worked on by process {process.pid} on ")

@@ -190,7 +190,7 @@ def test_a_branch_that_somebody_moved_or_works_on_is_left_alone(session: World) 
 
 
 def test_a_session_that_runs_is_not_published(session: World) -> None:
-    process = session.popen("start", "--resume", "--experiments", "1", env={"BENCH_SLEEP": "60"})
+    process = session.popen("start", "--resume", "--experiments", "1", env={"LC_BENCH_SLEEP": "60"})
     wait_for(lambda: marked_processes(session.folder()))
     message, hint = refused(session)
     assert message.startswith(f"session cpu/t is being worked on by process {process.pid} on ")

@@ -219,6 +219,7 @@ def test_the_worktree_is_clean_for_every_run(toy: World) -> None:
 
 
 def test_a_run_that_rewrites_the_harness_is_a_crash(toy: World) -> None:
+    toy.configure(sandbox="off")  # which would not let it
     toy.commit({"bench.py": "import helper\nfrom solver import ALPHA\nif ALPHA != 0.3:\n    open('helper.py', 'w').write('cheat = 1')\n"
                             "print('score:', ALPHA)\n", "helper.py": "cheat = 0\n"})  # fmt: skip
     toy.ok("start", "--tag", "t", "--experiments", "2")

@@ -9,7 +9,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import running
-from autoresearch_git.commands.adoption import confirm, offer_for, session_for
+from autoresearch_git.commands.adoption import confinement, confirm, offer_for, session_for
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -37,6 +37,7 @@ _EXAMPLES = """Examples:
 @click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
 @running.session_options
 @click.option("--diff", "whole_diff", is_flag=True, help="Show all that would change, however long.")
+@click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it.")
 @click.option("--dry-run", is_flag=True, help="Show what would come, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -50,6 +51,7 @@ def command(
     tag: str | None,
     base: str | None,
     whole_diff: bool,
+    unsandboxed: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -69,7 +71,8 @@ def command(
     if dry_run:
         shown.offered(offer, chosen, session, as_json, whole_diff)
         return
-    shown.preview(offer, chosen, session, begun, whole_diff)
+    kind = confinement(unsandboxed)
+    shown.preview(offer, chosen, session, begun, kind, whole_diff)
     if not any(step for step in chosen if not step.refused):
         raise AutoresearchError(
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
@@ -80,7 +83,7 @@ def command(
         skipped: list[tuple[Step, str]] = []
         steps = [step for step in chosen if not step.refused]
         replicator = Replicator(offer.source.key, steps, repository.merged_text, lambda step, why: skipped.append((step, why)))
-        running.research(here, replicator, settings, as_json, new=not begun, trust=trust)
+        running.research(here, replicator, settings, as_json, new=not begun, trust=trust, unsandboxed=unsandboxed)
         shown.outcome(offer, steps, skipped, live.book)
 
 

@@ -27,11 +27,12 @@ def offered(offer: Offer, chosen: Sequence[Step], session: Session, as_json: boo
         click.echo(line)
 
 
-def preview(offer: Offer, chosen: Sequence[Step], session: Session, begun: bool, whole_diff: bool) -> None:
-    """The same to stderr, before it is done."""
+def preview(offer: Offer, chosen: Sequence[Step], session: Session, begun: bool, kind: str, whole_diff: bool) -> None:
+    """The same to stderr, before it is done. `kind`: what their code will be confined by."""
     for line in _lines(offer, chosen, session, whole_diff):
         click.echo(line, err=True)
     click.echo(f"onto       {'session' if begun else 'a new session,'} {session.name}", err=True)
+    click.echo(f"sandbox    {'nothing confines their code' if kind == 'none' else kind}", err=True)
 
 
 def _lines(offer: Offer, chosen: Sequence[Step], session: Session, whole_diff: bool) -> Iterator[str]:

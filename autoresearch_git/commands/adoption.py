@@ -15,6 +15,7 @@ from autoresearch_git.community.offers import Offer, Step, read_offer
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Proposal, Session
+from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
 from autoresearch_git.ledger.session import begun_here, check_session, choose_session, own_session, session_names
 from autoresearch_git.repository import Repository
@@ -72,3 +73,13 @@ def confirm(what: str, done: str, yes: bool) -> None:
         raise AutoresearchError(f"nothing was {done}: there is nobody to ask", "look at it with --dry-run, then add --yes")
     if not click.confirm(f"{what}?", default=False, err=True):
         raise AutoresearchError(f"nothing was {done}", "run it again when you are ready")
+
+
+def confinement(unsandboxed: bool) -> str:
+    """What strangers' code is confined by here. Raises AutoresearchError where nothing works, unless the user typed that they want
+    it `unsandboxed`."""
+    found = sandbox.survey()
+    if found.kind == sandbox.NONE and not unsandboxed:
+        raise AutoresearchError(f"strangers' code is not run where nothing confines it: {found.why}",
+                                f"{found.fix}; or, in a machine that may be lost: --unsandboxed")  # fmt: skip
+    return found.kind

@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import confirm, offer_for, session_for
+from autoresearch_git.commands.adoption import confinement, confirm, offer_for, session_for
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -44,6 +44,7 @@ _EXAMPLES = """Examples:
 @click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
 @running.session_options
 @click.option("--diff", "whole_diff", is_flag=True, help="Show all that differs, however long.")
+@click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it.")
 @click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -56,6 +57,7 @@ def command(
     tag: str | None,
     base: str | None,
     whole_diff: bool,
+    unsandboxed: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -75,13 +77,14 @@ def command(
     if dry_run:
         shown.offered(offer, steps, session, as_json, whole_diff)
         return
-    shown.preview(offer, steps, session, begun, whole_diff)
+    kind = confinement(unsandboxed)
+    shown.preview(offer, steps, session, begun, kind, whole_diff)
     if refused := next((step for step in steps if step.refused), None):
         raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
     confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", yes)
     with running.foreground(session.name, settings, begun, f"git autoresearch reproduce {source} --runs {runs}") as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
-        with running.loop_of(here, _Nobody(), settings, not begun) as (loop, reporter):
+        with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=unsandboxed) as (loop, reporter):
             loop.ensure_baseline()
             again = Reproduction(
                 live, loop.lab, offer.source.key, [live.session.seed + number for number in range(runs)], loop.machine,

@@ -20,7 +20,7 @@ from autoresearch_git.community.inspiration import Inspiration
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Metric, Session
-from autoresearch_git.lab import machine, process, trial
+from autoresearch_git.lab import machine, process, sandbox, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, free_tag
 from autoresearch_git.plaintext import one_line
@@ -124,18 +124,25 @@ def new_session(repository: Repository, settings: Settings, tag: str | None, bas
 
 @contextlib.contextmanager
 def loop_of(
-    here: Foreground, researcher: Researcher, settings: Settings, new: bool, inspire: Inspire | None = None
+    here: Foreground,
+    researcher: Researcher,
+    settings: Settings,
+    new: bool,
+    inspire: Inspire | None = None,
+    unsandboxed: bool = False,
 ) -> Iterator[tuple[Loop, console.ConsoleReporter]]:
-    """The session at hand, ready to measure: on this machine, nothing left of an earlier run, prepared where it is new."""
+    """The session at hand, ready to measure: on this machine, nothing left of an earlier run, prepared where it is new.
+    `unsandboxed`: strangers' code may run where no sandbox works."""
     live = here.live
     assert live
     session, facts = live.session, machine.facts()
     _refuse_other_machine(session, facts)
     process.end_survivors(str(live.folder))
-    lab = trial.Lab(session, read_harness(live.repository, session), live.worktree, live.logs, str(live.folder))
+    lab = _lab(live, settings, unsandboxed)
     incumbent = live.book.incumbent
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
+        _say_how_confined(lab.sandbox, reporter)
         loop = Loop(live, lab, researcher, Limits(settings.experiments, settings.hours), reporter, facts,
                     stop=lambda: bool(here.stopping))  # fmt: skip
         if inspire:
@@ -153,9 +160,10 @@ def research(
     new: bool,
     inspire: Inspire | None = None,
     trust: bool = False,
+    unsandboxed: bool = False,
 ) -> None:
     """Research with the session at hand until a limit, and print its summary."""
-    with loop_of(here, researcher, settings, new, inspire) as (loop, _):
+    with loop_of(here, researcher, settings, new, inspire, unsandboxed) as (loop, _):
         loop.trust = trust
         ended = loop.run()
     session, experiments = loop.live.session, loop.live.book.experiments
@@ -214,3 +222,38 @@ def _handle_signals() -> list[int]:
     signal.signal(signal.SIGINT, interrupt)  # a background job inherits SIGINT ignored, yet `stop` must reach it
     signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
     return asked
+
+
+def _lab(live: LiveSession, settings: Settings, unsandboxed: bool) -> trial.Lab:
+    """What measures, with the sandbox of this machine."""
+    session, repository = live.session, live.repository
+    harness = read_harness(repository, session)
+    python = [(live.book.head, path) for path in session.editable] + [(session.base, p) for p in harness.files if p.endswith(".py")]
+    texts = (repository.read_file(commit, path) or b"" for commit, path in python)
+    room = sandbox.open_sandbox(
+        repository, settings.sandbox, settings.sandbox_read, session.run, live.folder, live.worktree.path, texts
+    )
+    lab = trial.Lab(session, harness, live.worktree, live.logs, str(live.folder), repository, room, unsandboxed)
+    if settings.sandbox != "off" and session.run.startswith("uv "):  # makes its environment from what lies in the worktree
+        lab.place(live.book.head, {})
+    return lab
+
+
+def refuse_unconfined(found: sandbox.Found) -> None:
+    """Raises AutoresearchError where no sandbox works."""
+    if found.kind == sandbox.NONE:
+        raise AutoresearchError(f"no sandbox works here, and autoresearch.sandbox asks for one: {found.why}", found.fix)
+
+
+def _say_how_confined(room: sandbox.Sandbox, reporter: console.ConsoleReporter) -> None:
+    if room.wanted == "off":
+        reporter.say("runs are not confined, as autoresearch.sandbox says")
+        return
+    if room.run.startswith("uv "):
+        reporter.say("preparing  the environment of uv, outside of the sandbox")
+    if room.wanted == "require":
+        refuse_unconfined(room.found)
+    if room.found.kind == sandbox.NONE:
+        reporter.say(f"note: runs are not confined, no sandbox works here ({room.found.why}); git autoresearch doctor")
+    else:
+        reporter.say(f"runs are confined by {room.found.kind}: no network, no files but their own")

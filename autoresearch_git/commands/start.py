@@ -16,7 +16,7 @@ from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Session
-from autoresearch_git.lab import process
+from autoresearch_git.lab import process, sandbox
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session
 from autoresearch_git.plaintext import one_line
@@ -38,6 +38,7 @@ _FIXED = (*running.SESSION_OPTIONS, "platform")
 @click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
 @click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
 @click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
+@click.option("--sandbox", metavar="MODE", help="auto (default), require or off: whether runs are confined.")
 @running.session_options
 @click.option("--no-inspiration", is_flag=True, help="Do not read what others found first.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
@@ -60,6 +61,8 @@ def command(
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
     researcher = make(settings.researcher)
+    if settings.sandbox == "require" and not dry_run:
+        running.refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration
     if resume:
         _refuse_fixed(options, base)
@@ -99,6 +102,7 @@ def _show_plan(repository: Repository, session: Session, settings: Settings, rea
         click.echo(f"prepare    {session.prepare}")
     click.echo(f"budget     {session.budget:g} s a run, killed after {session.timeout:g} s; {limit}")
     click.echo(f"editable   {' '.join(session.editable)}")
+    click.echo(f"sandbox    {settings.sandbox}")
     click.echo(f"harness    {' '.join(sorted(harness.files)) or '(no file of this repository)'}")
     click.echo(f"reads      {'what others found, first' if reads else 'nothing of others'}")
     click.echo(f"researcher {settings.researcher}; judge {session.judge}; {session.baseline_runs} baseline runs")

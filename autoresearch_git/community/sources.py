@@ -189,7 +189,8 @@ class Sources:
             if self.store.resolve(local) is None:
                 raise
             self.tell(f"note: {error.message}; {ref.removeprefix('refs/')} is taken as it was fetched before")
-            default = self.store.resolve(self.library.hub_state(hub.name).get("default") or "refs/none")
+            known = (self.library.hub_state(hub.name).get("default"), f"{below}heads/main", f"{below}heads/master")
+            default = next((tip for name in known if name and (tip := self.store.resolve(name))), "")
         return self.store.resolve(local) or "", default or ""
 
     # -- in this repository -------------------------------------------------------------------------------------

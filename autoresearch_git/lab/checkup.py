@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.config import Settings
-from autoresearch_git.lab import machine, process
+from autoresearch_git.lab import machine, process, sandbox
 from autoresearch_git.repository import Repository
 
 LEAST_GIT = (2, 31)
@@ -83,16 +83,11 @@ def _disk(folder: Path) -> Check:
 
 
 def _sandbox() -> Check:
-    works = shutil.which("bwrap") is not None and _succeeds("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")
-    fact = "bubblewrap works" if works else "no bubblewrap; strangers' code will be refused"
-    return Check("sandbox", works, fact, "apt install bubblewrap", needed=False)
-
-
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    """Which kind runs are confined with, and why it is not a better one."""
+    found = sandbox.survey()
+    works, best = found.kind != sandbox.NONE, not found.failures
+    fact = f"{found.kind} works" if works else "no sandbox works; strangers' code will be refused"
+    return Check("sandbox", best, fact if best else f"{fact} ({found.why})", found.fix, needed=False)
 
 
 def _says_true(*command: str) -> bool:

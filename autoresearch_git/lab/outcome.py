@@ -16,7 +16,7 @@ _TRACEBACK = re.compile(r"^(Traceback \(most recent call last\):|  \+ Exception 
 TRACEBACK_LIMIT = 3000  # characters of output kept with a crash
 
 # What only the harness may say: the edited file prints, too.
-HARNESS_FIGURES = ("data", "planned_steps", "step_cost", "budget_seconds", "device_class")
+HARNESS_FIGURES = ("data", "planned_steps", "step_cost", "budget_seconds", "device_class", "sandbox")
 
 
 @dataclass(frozen=True)

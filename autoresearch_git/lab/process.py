@@ -6,8 +6,11 @@ and when this process dies, however it dies.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
+import platform
 import re
 import shlex
 import signal
@@ -23,6 +26,7 @@ import psutil
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.lab import supervisor
 
+SECCOMP_FD = supervisor.SECCOMP_FD
 GRACE = 10.0  # seconds between TERM and KILL
 LOG_LIMIT = 256 * 2**20  # bytes; a run that prints more is ended before it fills the disk
 
@@ -47,6 +51,15 @@ class Exit:
     reason: str
     wall_seconds: float
     peak_rss_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What the supervisor does to a command that is confined. `seccomp` is the filter of system calls; with `landlock` rules the
+    supervisor applies both itself, without them the command is bubblewrap, which reads the filter from SECCOMP_FD."""
+
+    seccomp: bytes
+    landlock: Mapping[str, Sequence[str]] | None = None
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -113,32 +126,34 @@ def run(
     environment: Mapping[str, str],
     log: Path,
     timeout: float | None = None,
-    tick: Callable[[float], None] = lambda elapsed: None,
+    tick: Callable[[float], str | None] = lambda elapsed: None,
+    confinement: Confinement | None = None,
 ) -> Exit:
     """Run a command to its end, its output in `log`, calling `tick(seconds so far)` a few times a second.
 
-    Whatever ends it (its own end, the timeout, too long a log, an exception such as ^C from `tick` or a signal), the
-    whole tree is gone when this returns or raises.
+    Whatever ends it (its own end, the timeout, too long a log, a reason that `tick` returns, an exception such as ^C from
+    it or a signal), the whole tree is gone when this returns or raises.
     """
     started = time.monotonic()
+    marker = environment.get("AUTORESEARCH_SESSION", "")
     with open(log, "ab") as trouble:  # of the supervisor itself
         child = subprocess.Popen(
-            [sys.executable, supervisor.__file__, str(GRACE), str(log), *command],
-            cwd=cwd, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=trouble,
-            start_new_session=True,  # ^C reaches us, and we end the tree in order
+            [sys.executable, supervisor.__file__, str(GRACE), str(log)],
+            cwd=cwd, env=environment_for_run({"AUTORESEARCH_SESSION": marker}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=trouble, start_new_session=True,  # ^C reaches us, and we end the tree in order
         )  # fmt: skip
     reason = ""
     try:
+        _instruct(child, command, environment, confinement)
         while not reason:
             try:
                 child.wait(0.1)
                 break
             except subprocess.TimeoutExpired:
                 elapsed = time.monotonic() - started
-                tick(elapsed)
-                reason = _too_much(elapsed, timeout, log)
+                reason = tick(elapsed) or _too_much(elapsed, timeout, log)
     finally:
-        report = _stop(child, environment.get("AUTORESEARCH_SESSION", ""))
+        report = _stop(child, marker)
     if "error" in report:
         raise AutoresearchError(f"the command cannot be started: {report['error']}", "git autoresearch config")
     returncode = report.get("returncode")
@@ -150,6 +165,20 @@ def run(
         time.monotonic() - started,
         float(str(report.get("peak_rss_mb", 0.0))),
     )
+
+
+def _instruct(
+    child: subprocess.Popen[bytes], command: Sequence[str], environment: Mapping[str, str], confinement: Confinement | None
+) -> None:
+    """Tell the supervisor what to run, in one line that no other process sees."""
+    told: dict[str, object] = {"command": list(command), "environment": dict(environment)}
+    if confinement:
+        filter_ = base64.b64encode(confinement.seccomp).decode()
+        told |= {"seccomp": filter_, "landlock": confinement.landlock, "machine": platform.machine()}
+    assert child.stdin
+    with contextlib.suppress(BrokenPipeError):  # it is gone already; its report, or its silence, says why
+        child.stdin.write(json.dumps(told).encode() + b"\n")
+        child.stdin.flush()
 
 
 def _too_much(elapsed: float, timeout: float | None, log: Path) -> str:
@@ -167,7 +196,8 @@ def _stop(child: subprocess.Popen[bytes], marker: str) -> dict[str, object]:
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
             text = child.stdout.read()
             child.wait()
             break

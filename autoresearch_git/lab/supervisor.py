@@ -1,7 +1,8 @@
 """A program that owns one process tree: it starts a command, and when it is gone so is everything the command started.
 
-Run by `process.py` as a file, on its own: `supervisor.py GRACE LOG COMMAND…`. Standard input is a pipe that the lab
-holds; when it closes (the lab asks, or is dead), the tree gets TERM, and after GRACE seconds KILL. A child that calls
+Run by `process.py` as a file, on its own: `supervisor.py GRACE LOG`. Standard input is a pipe that the lab holds: one line of
+JSON with the command, its environment and how it is confined; when the pipe closes (the lab asks, or is dead), the tree gets
+TERM, and after GRACE seconds KILL. A child that calls
 setsid or outlives its parent does not escape: on Linux orphans come back to this process (PR_SET_CHILD_SUBREAPER), and
 if this process is killed the kernel kills the command (PR_SET_PDEATHSIG). When all are gone, one JSON line on standard
 output says how it went.
@@ -9,7 +10,9 @@ output says how it went.
 
 from __future__ import annotations
 
+import base64
 import ctypes
+import importlib.util
 import json
 import os
 import resource
@@ -18,8 +21,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import psutil
+
+SECCOMP_FD = 9  # bubblewrap reads its filter there
+LARGEST_FILE = 8 * 2**30  # bytes that a confined run may write into one file
+MOST_FILES = 65536  # that it may hold open
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LINUX = sys.platform.startswith("linux")
@@ -79,10 +88,10 @@ def _signal_all(processes: list[psutil.Process], number: int) -> None:
             continue
 
 
-def _end(marker: str, grace: float, statuses: dict[int, int]) -> None:
-    """TERM, then KILL, until nothing of the tree is left."""
+def _end(marker: str, grace: float, statuses: dict[int, int], walls: set[int]) -> None:
+    """TERM, then KILL, until nothing of the tree is left. `walls` stay up for the grace of what is between them."""
     left = _tree(marker)
-    _signal_all(left, signal.SIGTERM)
+    _signal_all([process for process in left if process.pid not in walls], signal.SIGTERM)
     deadline = time.monotonic() + grace
     while left:
         time.sleep(0.02)
@@ -111,23 +120,105 @@ def _wait(child: int, statuses: dict[int, int]) -> bool:
             return False
 
 
+def _instructions() -> dict[str, Any]:
+    text = bytearray()
+    while not text.endswith(b"\n"):
+        piece = os.read(0, 65536)
+        if not piece:  # the lab died first
+            sys.exit()
+        text += piece
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _wrapped(told: dict[str, Any]) -> bool:
+    """Whether the command is bubblewrap, around the one that is meant."""
+    return "seccomp" in told and told["landlock"] is None
+
+
+def _limit() -> None:
+    """What no run needs more of; and where the machine runs out of memory, the run is the one to go."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], files), files))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def _enter_wrapped() -> None:
+    _die_with_parent()
+    _limit()
+
+
+def _confinement(told: dict[str, Any]) -> Callable[[], None]:
+    """What the child does before it becomes the command. What can fail is done here already, where it can be said."""
+    if "seccomp" not in told:
+        return _die_with_parent
+    program = base64.b64decode(told["seccomp"])
+    if _wrapped(told):
+        filter_ = os.memfd_create("filter")
+        os.write(filter_, program)
+        os.lseek(filter_, 0, os.SEEK_SET)
+        os.dup2(filter_, SECCOMP_FD)
+        return _enter_wrapped
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sandbox", "landlock.py")
+    spec = importlib.util.spec_from_file_location("landlock", place)  # without the package, which takes a while
+    assert spec
+    assert spec.loader
+    landlock = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(landlock)
+    rules = landlock.ruleset(told["landlock"])
+
+    def enter() -> None:
+        _die_with_parent()
+        _limit()
+        landlock.enter(rules, program, told["machine"])
+
+    return enter
+
+
+def _walls(told: dict[str, Any], child: int) -> set[int]:
+    """bubblewrap itself: the process that waits for the sandbox, and the first one inside, which takes the others along."""
+    if not _wrapped(told):
+        return set()
+    try:
+        return {child, *(process.pid for process in psutil.Process(child).children())}
+    except psutil.Error:
+        return {child}
+
+
+def _start(told: dict[str, Any], log_path: str) -> subprocess.Popen[bytes]:
+    kept = (SECCOMP_FD,) if _wrapped(told) else ()
+    confine = _confinement(told)
+    with open(log_path, "ab") as log:
+        return subprocess.Popen(
+            told["command"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env=told["environment"], pass_fds=kept, preexec_fn=confine,  # noqa: PLW1509 — this program has one thread
+        )  # fmt: skip
+
+
 def main() -> None:
-    grace, log_path, *command = sys.argv[1:]
+    grace, log_path = sys.argv[1:]
+    told = _instructions()
     if _libc:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     statuses: dict[int, int] = {}
     try:
-        with open(log_path, "ab") as log:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 — this program has one thread
-            )  # fmt: skip
+        child = _start(told, log_path)
     except OSError as error:
-        print(json.dumps({"error": f"{error.strerror}: {error.filename or command[0]}"}), flush=True)
+        print(json.dumps({"error": f"{error.strerror}: {error.filename or told['command'][0]}"}), flush=True)
+        return
+    except subprocess.SubprocessError as error:
+        print(json.dumps({"error": f"the sandbox could not be entered: {error}"}), flush=True)
         return
     ended = _wait(child.pid, statuses)
-    _end(os.environ.get("AUTORESEARCH_SESSION", ""), float(grace) if not ended else min(2.0, float(grace)), statuses)
+    walls = _walls(told, child.pid)
+    _end(os.environ.get("AUTORESEARCH_SESSION", ""), float(grace) if not ended else min(2.0, float(grace)), statuses, walls)
     child.returncode = statuses.get(child.pid, -signal.SIGKILL)
+    if walls and 128 < child.returncode <= 128 + signal.SIGRTMAX:  # as bubblewrap, like a shell, says that a signal ended it
+        child.returncode = 128 - child.returncode
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
     print(json.dumps({"returncode": child.returncode, "peak_rss_mb": round(peak, 1)}), flush=True)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Measurement, Session
 from autoresearch_git.lab import outcome, process
 from autoresearch_git.lab.harness import Harness
-from autoresearch_git.repository import Worktree
+from autoresearch_git.lab.sandbox import NONE, Meter, Sandbox, confined, read_plain
+from autoresearch_git.repository import Repository, Worktree
 
 _TAIL = 4096  # bytes of the log looked at for progress
 _STEP = re.compile(r"\bstep\s+(\d+)", re.IGNORECASE)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s?%")
 _LOSS = re.compile(r"\bloss:?\s*([-+\d.eE]+)")
 _RATE = re.compile(r"\btok(?:ens)?/s(?:ec)?:?\s*([\d,]+)")
+MOST_FIXED = 500  # files of the harness that a sandbox pins down one by one; all are compared after the run
 _LEFT = re.compile(r"\b(?:remaining|eta):?\s*(\d+(?:\.\d+)?)\s*s")
 
 
@@ -70,13 +73,20 @@ def tail(log: Path, size: int = _TAIL) -> str:
 
 @dataclass(frozen=True)
 class Lab:
-    """What measures: a session's worktree, and the harness that must come out of every run as it went in."""
+    """What measures: a session's worktree, the harness that must come out of every run as it went in, and the sandbox.
+
+    `unsandboxed`: a stranger's code is run also where no sandbox works. `write_limit` is in bytes, of one confined run.
+    """
 
     session: Session
     harness: Harness
     worktree: Worktree
     logs: Path
     marker: str  # told to every process of a run, so that none can be lost
+    repository: Repository
+    sandbox: Sandbox
+    unsandboxed: bool = False
+    write_limit: int = 16 * 2**30
 
     def log_of(self, run: str) -> Path:
         return self.logs / f"{run}.log"
@@ -89,31 +99,48 @@ class Lab:
         seed: int,
         told: Mapping[str, str],
         watch: Callable[[Progress], None] = lambda progress: None,
+        *,
         foreign: bool = False,
     ) -> Measurement:
         """The run of that name, which its log keeps: `files` on top of `commit`, with `seed`.
 
-        `told` is further environment for the harness. A failure is a Measurement with `crash`; only ^C and a command that
-        cannot be started at all are raised.
+        `told` is further environment for the harness. `foreign` files are a stranger's: they are run in a folder with nothing
+        but the harness, and only in a sandbox. A failure is a Measurement with `crash`; only ^C, a command that cannot be
+        started at all, and strangers' code where no sandbox works are raised.
         """
-        log, channel = self.log_of(run), self.logs / f"{run}.result.json"
+        kind = self._kind(foreign)
+        log, kept = self.log_of(run), self.logs / f"{run}.result.json"
         log.unlink(missing_ok=True)
-        channel.unlink(missing_ok=True)
-        self.place(commit, files)
-        ended = process.run(
-            process.argv(self.session.run),
-            cwd=self.worktree.path,
-            environment=process.environment_for_run({**told, **self._contract(seed, channel)}),
-            log=log,
-            timeout=self.session.timeout,
-            tick=lambda elapsed: watch(parse_progress(tail(log), elapsed)),
-        )
-        touched = self._touched(files)
-        found = self._outcome(ended, log, channel, touched)
-        own: dict[str, Figure] = {"wall_seconds": round(ended.wall_seconds, 1), "peak_rss_mb": ended.peak_rss_mb}
+        kept.unlink(missing_ok=True)
+        place = self._place(kind, foreign, commit, files)
+        channel = kept if kind == NONE else self.sandbox.room(foreign).channel / kept.name
+        ended = self._run(kind, foreign, place, {**told, **self._contract(seed, channel)}, log, watch)
+        reported = read_plain(channel)
+        if reported is not None and channel != kept:
+            kept.write_bytes(reported)
+        found = self._outcome(ended, log, reported, self._touched(place, foreign, commit, files))
+        own: dict[str, Figure] = {"wall_seconds": round(ended.wall_seconds, 1), "peak_rss_mb": ended.peak_rss_mb, "sandbox": kind}
         figures = {**{k: v for k, v in found.figures.items() if k != "seed"}, **own}
         traceback = "" if not found.crash else outcome.crash_reason(tail(log, 64 * 1024), ended.returncode)[1]
         return Measurement(found.value, seed, figures, found.channel, found.crash, traceback)
+
+    def _kind(self, foreign: bool) -> str:
+        kind = self.sandbox.kind(foreign)
+        if foreign and kind == NONE and not self.unsandboxed:
+            found = self.sandbox.found
+            raise AutoresearchError(f"a stranger's code is not run without a sandbox, and none works here: {found.why}", found.fix)
+        return kind
+
+    def _place(self, kind: str, foreign: bool, commit: str, files: Mapping[str, str]) -> Path:
+        """The folder of the run, as it must be at its beginning."""
+        if kind != NONE or foreign:
+            self.sandbox.refresh(foreign)
+        if not foreign:
+            self.place(commit, files)
+            return self.worktree.path
+        room = self.sandbox.room(foreign)
+        room.write(self._foreign_files(commit, files))
+        return room.scratch
 
     def place(self, commit: str, files: Mapping[str, str]) -> None:
         """Make the worktree exactly `commit` with `files` on top."""
@@ -124,6 +151,33 @@ class Lab:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode())
 
+    def _foreign_files(self, commit: str, files: Mapping[str, str]) -> dict[str, bytes]:
+        """What a stranger's run finds: the harness as the session began with it, the editable files of `commit`, `files` on top."""
+        base = {path: self.repository.read_file(self.session.base, path) for path in self.harness.files}
+        editable = {path: self.repository.read_file(commit, path) for path in self.session.editable}
+        there = {path: content for path, content in {**base, **editable}.items() if content is not None}
+        return {**there, **{path: text.encode() for path, text in files.items()}}
+
+    def _run(
+        self, kind: str, foreign: bool, place: Path, told: Mapping[str, str], log: Path, watch: Callable[[Progress], None]
+    ) -> process.Exit:
+        """Run the command, confined or not."""
+        command: Sequence[str] = process.argv(self.session.run)
+        environment: Mapping[str, str] = process.environment_for_run(told)
+        confinement, spent = None, _nothing
+        if kind != NONE:
+            fixed = (place / ".git", *(place / path for path in sorted(self.harness.files)[:MOST_FIXED]))
+            policy = self.sandbox.policy(foreign, place, fixed, told)
+            command, environment, confinement = confined(kind, policy, self.sandbox.python.command, log)
+            spent = Meter(policy.writable, self.write_limit).over
+
+        def tick(elapsed: float) -> str:
+            watch(parse_progress(tail(log), elapsed))
+            return spent(elapsed)
+
+        return process.run(command, cwd=place, environment=environment, log=log, timeout=self.session.timeout, tick=tick,
+                           confinement=confinement)  # fmt: skip
+
     def _contract(self, seed: int, channel: Path) -> dict[str, str]:
         return {
             "AUTORESEARCH_SEED": str(seed),
@@ -132,14 +186,17 @@ class Lab:
             "AUTORESEARCH_SESSION": self.marker,
         }
 
-    def _touched(self, files: Mapping[str, str]) -> list[str]:
+    def _touched(self, place: Path, foreign: bool, commit: str, files: Mapping[str, str]) -> list[str]:
         """Files of the harness, or of the proposal itself, that the run changed while it ran."""
+        if foreign:
+            put = self._foreign_files(commit, files)
+            return sorted(path for path, content in put.items() if not _holds(place / path, content))
         blobs = self.worktree.blobs(sorted(self.harness.files))
         changed = {path for path, blob in self.harness.files.items() if blobs.get(path) != blob}
-        rewritten = {p for p, text in files.items() if _bytes(self.worktree.path / p) != text.encode()}
+        rewritten = {p for p, text in files.items() if not _holds(self.worktree.path / p, text.encode())}
         return sorted(changed | rewritten)
 
-    def _outcome(self, ended: process.Exit, log: Path, channel: Path, touched: list[str]) -> outcome.Outcome:
+    def _outcome(self, ended: process.Exit, log: Path, reported: bytes | None, touched: list[str]) -> outcome.Outcome:
         if ended.reason:
             return outcome.Outcome(crash=ended.reason)
         output = log.read_text(encoding="utf-8", errors="replace")
@@ -149,11 +206,11 @@ class Lab:
             return outcome.Outcome(crash=f"the run changed {', '.join(touched)}")
         metric = self.session.metric.name
         found = outcome.parse_summary(output, metric)
-        if not (channel.exists() or self.harness.reports):
+        if reported is None and not self.harness.reports:
             printed = {k: v for k, v in found.figures.items() if k not in outcome.HARNESS_FIGURES}
             found = dataclasses.replace(found, figures=printed)
-        if channel.exists():
-            text = channel.read_text(encoding="utf-8", errors="replace")
+        if reported is not None:
+            text = reported.decode(errors="replace")
             found = outcome.combine(outcome.parse_channel(text, metric), found, metric)
         elif self.harness.reports:
             found = outcome.Outcome(crash="the run ended without the harness's evaluation", channel="harness")
@@ -163,8 +220,13 @@ class Lab:
         return found
 
 
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file still has its content; a run may have replaced it by a link, a folder or something endless."""
+    return read_plain(path, len(content) + 1) == content
+
+
+def _nothing(elapsed: float) -> str:
+    return ""
 
 
 def prepare(session: Session, worktree: Worktree, log: Path, marker: str, watch: Callable[[Progress], None]) -> process.Exit:

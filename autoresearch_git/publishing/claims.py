@@ -12,7 +12,7 @@ from autoresearch_git.ledger.ancestry import Ancestor
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.replication import Outcome, Replication, weigh
 
-HELD_ONCE, TRUSTED = "held in one run", "taken on trust"
+HELD_TWICE, HELD_ONCE, TRUSTED = "held on two seeds", "held in one run", "taken on trust"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def _outcome(results: Results, row: Result, claimed: float | None) -> str:
     if experiment.status is Status.KEEP and experiment.value is None:
         return TRUSTED
     if experiment.status is Status.KEEP:
-        sure = len(experiment.measurements) > 1 or results.beyond_noise(row)
-        return str(Outcome.CONFIRMED) if sure else HELD_ONCE
+        held = HELD_TWICE if len(experiment.measurements) > 1 else HELD_ONCE
+        return str(Outcome.CONFIRMED) if results.beyond_noise(row) else held
     if row.delta is None:
         return str(Outcome.CRASHED)
     return str(weigh(results.session.metric, claimed, row.delta, math.inf if row.error is None else row.error))

@@ -15,6 +15,7 @@ from typing import Protocol
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
+from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
@@ -132,7 +133,7 @@ class Loop:
             self.report.running(inflight.number, run, inflight.proposal.description + source, ruling.reason)
             measurement = self.lab.measure(
                 run_name(inflight.number, run), self.live.book.head, inflight.proposal.files, ruling.seed,
-                self._budget_in_steps(inflight), self.report.progress,
+                self._budget_in_steps(inflight), self.report.progress, foreign=self._is_foreign(inflight.proposal),
             )  # fmt: skip
             self._check_data(measurement)
             inflight = dataclasses.replace(inflight, measurements=(*inflight.measurements, measurement))
@@ -169,8 +170,11 @@ class Loop:
         if verdict.status is Status.CRASH:
             self.live.drop_inflight()
             log = self.lab.log_of(run_name(0, len(inflight.measurements)))
-            raise AutoresearchError(f"the baseline crashed: {verdict.reason}",
-                                    f"see {log}; then start --resume, or start anew if a commit mends it")  # fmt: skip
+            why = sandbox.hint(inflight.measurements[-1])
+            raise AutoresearchError(
+                f"the baseline crashed: {verdict.reason}",
+                f"{why}; see {log}" if why else f"see {log}; then start --resume, or start anew if a commit mends it",
+            )
         self.land(inflight, verdict)
 
     def _measure_incumbent(self) -> None:
@@ -208,6 +212,11 @@ class Loop:
         runs = incumbent.measurements if incumbent else ()
         first = self.live.book.experiments[0].measurements[0] if incumbent else None
         return pace.told(next(iter(inflight.measurements), None), runs[-1] if runs else None, first)
+
+    def _is_foreign(self, proposal: Proposal) -> bool:
+        """Whether a stranger wrote some of what is run: of the proposal, or of what it stands on."""
+        kept = (e for e in self.live.book.experiments if e.status.advances)
+        return bool(proposal.adopted_from) or any(e.adopted_from for e in kept)
 
     def _data(self) -> str:
         experiments = self.live.book.experiments
