@@ -319,6 +319,12 @@ def test_two_things_at_once_are_a_usage_error(ada: Author) -> None:
 # -- what is not published --------------------------------------------------------------------------------------
 
 
+def test_who_has_measured_nothing_of_others_has_nothing_to_comment(ada: Author) -> None:
+    assert json.loads(ada.publish("--comment", "--json").out)["notes"] == [
+        "nothing is commented: no commit of others was measured in this session"
+    ]
+
+
 def test_a_session_that_runs_is_not_published(ada: Author) -> None:
     process = ada.world.popen("start", "--resume", "--tag", "t", "--experiments", "1", env={"LC_BENCH_SLEEP": "60"})
     wait_for(lambda: marked_processes(ada.world.folder()))

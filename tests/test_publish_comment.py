@@ -27,9 +27,7 @@ BENCH = """\
 import os
 from solver import ALPHA, N
 noise = (int(os.environ["AUTORESEARCH_SEED"]) % 3 - 1) * 0.0004
-print("---")
 print("score:", round(1 - (ALPHA - 0.6) ** 2 - 0.01 * (N - 7) ** 2 + noise, 6))
-print("sandbox: full")
 """
 HOSTILE = "alpha | 0.5, @karpathy <img src=x> closes #1"
 PULL, PAPER, OTHER = f"{HUB}#44", f"{HUB}#45", "bob/autoresearch#5"
@@ -154,10 +152,11 @@ def test_people_read_numbers_and_the_word_and_strangers_text_is_inert(ada: Autho
     pull, paper, _ = (bodies[0] for bodies in comments(ada).values())
     shas = git.run(ada.hub.git_dir, "rev-list", "--reverse", "--abbrev-commit", "--abbrev=7", "main..exp/cpu/g")
     one, two, _ = shas.split()
+    confined = ada.world.experiments()[1]["measurements"][0]["sandbox"]  # by whatever this machine has
     assert cells(pull) == [
         ["what", "claimed", "here", "outcome", "runs", "sandbox"],
-        [f"alpha \\| 0.5, `@karpathy` \\<img src=x\\> closes `#1` `{one}`", "+0.080000", "+0.0798 ± 0.0022", "confirmed", "1 run", "full"],
-        [f"one more step `{two}`", "+0.030000", "+0.0300 ± 0.0025", "confirmed", "1 run", "full"],
+        [f"alpha \\| 0.5, `@karpathy` \\<img src=x\\> closes `#1` `{one}`", "+0.080000", "+0.0798 ± 0.0022", "confirmed", "1 run", confined],
+        [f"one more step `{two}`", "+0.030000", "+0.0300 ± 0.0025", "confirmed", "1 run", confined],
         ["together", "+0.110000", "+0.1098 ± 0.0033", "confirmed", "", ""],
     ]  # fmt: skip
     assert "**confirmed**, that is, it is better here, and not by chance. score changed by +0.1098 ± 0.0033" in pull

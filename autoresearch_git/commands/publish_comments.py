@@ -13,7 +13,7 @@ from autoresearch_git.commands.publish_console import row, say, write_comments
 from autoresearch_git.community.hubs import Hub, hub_at, hubs, token_for
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.publishing.place import Place
-from autoresearch_git.publishing.standing import Standing, render, standings
+from autoresearch_git.publishing.standing import render, standings
 from autoresearch_git.publishing.wording import listed
 
 if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
@@ -30,7 +30,10 @@ def look(draft: Draft, publisher: Publisher, hub: Hub) -> Commenter:
     from autoresearch_git.publishing.commenting import Commenter
 
     found = Commenter(draft.paper, publisher.place, draft.templates, publisher.done, say)
-    for standing in standings(draft.paper):
+    told = standings(draft.paper)
+    if not told:
+        found.notes.append("nothing is commented: no commit of others was measured in this session")
+    for standing in told:
         match = _NUMBERED.fullmatch(standing.key)
         if match is None:
             found.notes.append(f"{standing.key} cannot be commented on: it is no pull request or Discussion")
@@ -82,7 +85,7 @@ def agreed(commenter: Commenter) -> bool:
 def offline(draft: Draft, place: Place) -> dict[str, str]:
     """Source → the comment, as far as it is known without asking anybody: for those that are called like a pull request or a
     Discussion."""
-    told: list[Standing] = [standing for standing in standings(draft.paper) if _NUMBERED.fullmatch(standing.key)]
+    told = [standing for standing in standings(draft.paper) if _NUMBERED.fullmatch(standing.key)]
     return {standing.key: render(standing, draft.paper, place, draft.templates) for standing in told}
 
 

@@ -106,8 +106,9 @@ def _repeated(one: Replication) -> Row:
 
 
 def _sandbox(runs: Sequence[Measurement]) -> str:
+    """What held the runs, as the lab noted it."""
     found = (run.figures.get("sandbox") for run in runs)
-    return wording.plain(next((level for level in found if level is not None), None))
+    return ", ".join(dict.fromkeys(wording.plain(kind) for kind in found if kind is not None))
 
 
 def _hardware(paper: Paper, experiment: Experiment) -> str:
