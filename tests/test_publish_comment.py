@@ -165,6 +165,22 @@ def test_people_read_numbers_and_the_word_and_strangers_text_is_inert(ada: Autho
     assert row[1:5] == ["+0.030000", "−0.16000 ± 0.00067", "contradicted", "2 runs, 2 without it"]
 
 
+def test_however_much_was_adopted_the_comment_stays_small_and_a_crash_is_told(ada: Author) -> None:
+    crash = dataclasses.replace(experiment(1, Status.CRASH, "boom", None, "exit 1"), adopted_from=f"{PULL} {'a' * 40}", claimed=0.1)
+    many = [dataclasses.replace(experiment(n, Status.KEEP, "x" * 300, 0.87 + n / 1000), claimed=0.001,
+                                adopted_from=f"{PAPER} {n:040x}") for n in range(2, 62)]  # fmt: skip
+    texts = [solver(0.3 + n / 1000, 5) for n in range(62)]
+    write_session(ada.world, "u", [experiment(0, Status.BASELINE, "baseline", 0.87), crash, *many], texts)
+    shown = json.loads(ada.world.ok("publish", "cpu/u", "--dry-run", "--comment", "--json"))["comments"]
+    assert "and its runs crashed." in shown[PULL]
+    assert [row[2:4] for row in cells(shown[PULL])[1:]] == [["crashed", "crashed"]]
+    body = shown[PAPER]
+    assert len(body) < 10_000
+    assert (len(told(body).replications), told(body).replications[-1].outcome) == (20, "confirmed")
+    assert cells(body)[-1][:2] == ["together", "+0.060000"]
+    assert "The other 41 are in the paper." in body
+
+
 def test_a_dry_run_shows_the_comments_and_contacts_nobody(ada: Author, tmp_path: Path) -> None:
     asked = ada.github.count
     ran = ada.run("publish", "--dry-run", "--comment", "--json", env={"GH_ENTERPRISE_TOKEN": ""})
@@ -311,8 +327,10 @@ def _gone(ada: Author) -> None:
 def test_what_is_in_the_way_of_one_comment_costs_that_one(ada: Author, change: Callable[[Author], None], why: str) -> None:
     everywhere = threads(ada)
     change(ada)
-    notes = json.loads(ada.publish("--comment", "--json").out)["notes"]
-    assert f"{PULL} {why}" in notes
+    ran = ada.publish("--comment", "--json")
+    assert f"{PULL} {why}" in json.loads(ran.out)["notes"]
+    assert f"note       {PULL} {why}" in ran.err, "before anything is done"
+    assert f"comment    {PULL}" not in ran.err
     assert [len(thread.comments) for thread in everywhere.values()] == [0, 1, 1]
 
 

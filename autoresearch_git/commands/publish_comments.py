@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
     from autoresearch_git.publishing.publish import Publisher
 
 PATIENCE = 90.0  # seconds that a comment waits for a rate limit
-_NUMBERED = re.compile(r"(\S+/[\w.-]+)#(\d{1,9})", re.ASCII)  # what a pull request or a Discussion is called
+_NUMBERED = re.compile(r"([\w.:/\[\]-]+)#(\d{1,9})", re.ASCII)  # what a pull request or a Discussion is called
 
 
 def look(draft: Draft, publisher: Publisher, hub: Hub) -> Commenter:
@@ -66,7 +66,7 @@ def _writer(draft: Draft, hub: Hub, name: str) -> CommentWriter:
 
 def preview(commenter: Commenter, folder: Path) -> None:
     """Where it would comment and what it would say, a line each; all of it in files."""
-    for spot in commenter.spots:
+    for spot in (spot for spot in commenter.spots if not spot.thread.shut):
         said = f": {spot.standing.line}" if spot in commenter.changes() else ""
         row("comment", f"{spot.standing.key}, {commenter.state(spot)}{said}")
     for note in commenter.notes:
