@@ -206,7 +206,7 @@ def test_a_second_run_changes_nothing(published: tuple[Author, Repository]) -> N
     assert ran.err == ""
     assert json.loads(ran.out) == {
         "pull_request": f"{ada.url}/pull/1", "discussion": f"{ada.url}/discussions/2", "repository": home.name_with_owner,
-        "branch": "exp/cpu/t", "notebook": NOTEBOOK, "commit": ada.tip, "done": [], "notes": [],
+        "branch": "exp/cpu/t", "notebook": NOTEBOOK, "commit": ada.tip, "comments": [], "done": [], "notes": [],
     }  # fmt: skip
     assert ada.written(seen) == []
     assert (ada.github.dump(), ada.world.git("for-each-ref")) == (world, refs)

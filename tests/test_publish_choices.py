@@ -44,7 +44,7 @@ def test_a_dry_run_shows_everything_and_contacts_nobody(ada: Author, tmp_path: P
         assert told
         assert told.experiments == {"keep": 2, "discard": 4, "crash": 0}
     told = json.loads(ada.run("publish", "--dry-run", "--json").out)
-    assert sorted(told) == ["commit", "discussion", "pull_request", "title"]
+    assert sorted(told) == ["comments", "commit", "discussion", "pull_request", "title"]
     assert told["discussion"] == files["paper.md"].decode()
     assert ada.github.count == asked
 
@@ -317,6 +317,12 @@ def test_two_things_at_once_are_a_usage_error(ada: Author) -> None:
 
 
 # -- what is not published --------------------------------------------------------------------------------------
+
+
+def test_who_has_measured_nothing_of_others_has_nothing_to_comment(ada: Author) -> None:
+    assert json.loads(ada.publish("--comment", "--json").out)["notes"] == [
+        "nothing is commented: no commit of others was measured in this session"
+    ]
 
 
 def test_a_session_that_runs_is_not_published(ada: Author) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoresearch_git import tokens
-from autoresearch_git.commands import publication, publish_console
+from autoresearch_git.commands import publication, publish_comments, publish_console
 from autoresearch_git.commands.publication import Draft
 from autoresearch_git.commands.publish_console import say
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
@@ -21,11 +21,11 @@ from autoresearch_git.ledger import notebook, result
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.session import begun_here, choose_session
 from autoresearch_git.publishing import pages
-from autoresearch_git.publishing.pages import Pages
-from autoresearch_git.publishing.place import remember, remembered
+from autoresearch_git.publishing.place import Place, remember, remembered
 from autoresearch_git.repository import Remote, Repository, open_repository
 
 if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
+    from autoresearch_git.publishing.commenting import Commenter
     from autoresearch_git.publishing.publish import Published, Publisher
 
 PATIENCE = 90.0  # seconds that a publication waits for a rate limit
@@ -40,6 +40,8 @@ PATIENCE = 90.0  # seconds that a publication waits for a rate limit
               help="Push the notebook, with everything that was discarded (default), or not; remembered.")  # fmt: skip
 @click.option("--notes", type=click.Path(dir_okay=False, exists=True, path_type=Path), metavar="FILE",
               help="Markdown of your own for the paper; kept for the next time. An empty file takes it off again.")  # fmt: skip
+@click.option("--comment", is_flag=True,
+              help="Comment on each pull request and Discussion whose claims were measured, with what became of them.")  # fmt: skip
 @click.option("--mine", is_flag=True, help="Also a session that was not begun in this repository.")
 @click.option(
     "--unpublish", is_flag=True, help="Close the pull request and the Discussion, with a note; the branch and the notebook stay."
@@ -49,29 +51,32 @@ PATIENCE = 90.0  # seconds that a publication waits for a rate limit
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
-    session: str | None, to: str | None, fork: bool, tag: str | None, discards: bool | None, notes: Path | None, mine: bool,
-    unpublish: bool, dry_run: bool, output: Path | None, yes: bool, as_json: bool,
+    session: str | None, to: str | None, fork: bool, tag: str | None, discards: bool | None, notes: Path | None, comment: bool,
+    mine: bool, unpublish: bool, dry_run: bool, output: Path | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Publish SESSION: push its exact commits, open a pull request that is not meant to be merged, and post the paper as a
     Discussion.
 
     Shows first what would be done, and asks. Run it again after more experiments, or after anything went wrong: it looks at
-    what is there, and brings it up to date.
+    what is there, and brings it up to date. Where commits of others were adopted or measured again, --comment also tells each of
+    their pull requests and Discussions what came out; without it a terminal is asked.
     """
-    if unpublish and dry_run:
-        raise click.UsageError("choose one of --unpublish and --dry-run")
+    if unpublish and (dry_run or comment):
+        raise click.UsageError(f"choose one of --unpublish and {'--dry-run' if dry_run else '--comment'}")
     repository = open_repository(Path.cwd())
     settings = load_settings(repository)
     name = choose_session(repository, session)
     hub = publication_hub(repository, settings, to)
-    asked = Asked(hub, tag or "", fork, discards, output, yes)
+    asked = Asked(hub, tag or "", fork, discards, comment, output, yes)
     if dry_run:
         book = notebook.read(repository, notebook.NAMESPACE + name)
         draft = _draft(repository, settings, book, notes)
         publication.refuse_secrets(repository, book, draft.paper.notes, "")
         if not mine and not begun_here(repository, name):
             say(f"note: session {name} was not begun here, so it may be somebody else's; to publish it takes --mine")
-        publish_console.show(draft, _offline(draft, asked), output, as_json)
+        place = _offline(draft, asked)
+        comments = publish_comments.offline(draft, place) if comment else {}
+        publish_console.show(draft, pages.render(draft.paper, place, draft.templates), comments, output, as_json)
         return
     if unpublish:
         book = notebook.read(repository, notebook.NAMESPACE + name)
@@ -90,6 +95,7 @@ class Asked:
     tag: str
     fork: bool
     discards: bool | None
+    comment: bool
     output: Path | None
     yes: bool
 
@@ -103,12 +109,12 @@ def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Pa
     return Draft(repository, settings, book, paper, head, publication.templates(repository, settings))
 
 
-def _offline(draft: Draft, asked: Asked) -> Pages:
-    """The pages as far as they are known without asking anybody."""
+def _offline(draft: Draft, asked: Asked) -> Place:
+    """Where it would be published, as far as that is known without asking anybody."""
     place = publication.known_place(draft.repository, draft.settings, draft.book, asked.hub, draft.head)
     place = publication.as_wished(draft.repository, draft.book, place, asked.tag, asked.discards)
     say(f"links are as if you may push to {place.repository}; where you may not, they name your fork")
-    return pages.render(draft.paper, place, draft.templates)
+    return place
 
 
 # -- with GitHub ----------------------------------------------------------------------------------------------------------
@@ -117,17 +123,46 @@ def _offline(draft: Draft, asked: Asked) -> Pages:
 def _publish(draft: Draft, asked: Asked) -> Published:
     publisher = _publisher(draft, asked)
     publication.refuse_secrets(draft.repository, draft.book, draft.paper.notes, publisher.plan.target.head)
-    if publisher.changes():
-        publish_console.preview(draft, publisher, asked.output, bodies=not asked.yes)
-        _confirm("publish this", asked.yes, "nothing was published", "look at it with --dry-run, then add --yes")
+    comments = _agree(draft, publisher, asked)
     publication.keep_notes(draft.repository, draft.book, draft.paper.notes)
     publisher.book = result.land(draft.repository, draft.book, draft.head)
-    return _carry_out(draft, publisher, publisher.publish)
+
+    def act() -> Published:
+        published = publisher.publish()
+        if comments is None:
+            return published
+        urls = comments.post(publisher.place)
+        notes = (*published.notes, *comments.notes)
+        return dataclasses.replace(published, done=tuple(publisher.done), notes=notes, comments=urls)
+
+    return _carry_out(draft, publisher, act)
+
+
+def _agree(draft: Draft, publisher: Publisher, asked: Asked) -> Commenter | None:
+    """Show what would be published, and let the user agree to it; and then to comments, each time anew, as those reach others. The
+    comments that they want. Raises AutoresearchError where they do not agree to the publication."""
+    may_ask = not asked.yes and sys.stdin.isatty()
+    comments = publish_comments.look(draft, publisher, asked.hub) if asked.comment or may_ask else None
+    wanted = comments if asked.comment else None
+    folder = publish_console.preview_folder(draft, asked.output)
+    changes = bool(publisher.changes())
+    if changes:
+        publish_console.preview(draft, publisher, folder, bodies=not asked.yes)
+    if wanted and (changes or wanted.changes()):
+        publish_comments.preview(wanted, folder)
+    if changes or (wanted and wanted.changes()):
+        _confirm("publish this", asked.yes, "nothing was published", "look at it with --dry-run, then add --yes")
+    if comments and not wanted and comments.changes():
+        publish_comments.preview(comments, folder)
+        wanted = comments if publish_comments.agreed(comments) else None
+    return wanted
 
 
 def _unpublish(draft: Draft, asked: Asked) -> Published:
     publisher = _publisher(draft, asked)
-    if publish_console.preview_withdrawal(draft, publisher.plan):
+    is_open = publish_console.preview_withdrawal(draft, publisher.plan)
+    publish_comments.preview_withdrawal(publish_comments.look(draft, publisher, asked.hub))
+    if is_open:
         _confirm("close what is open", asked.yes, "nothing was withdrawn", "look at the lines above, then add --yes")
     return _carry_out(draft, publisher, publisher.withdraw)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,44 +31,61 @@ def say(text: str) -> None:
     click.echo(one_line(text, 400), err=True)
 
 
-def _row(label: str, text: str) -> None:
+def row(label: str, text: str) -> None:
     click.echo(f"{label:<10} {one_line(text, 400)}", err=True)
 
 
-def show(draft: Draft, told: Pages, output: Path | None, as_json: bool) -> None:
-    """Everything, to stdout and to files; nobody was asked anything."""
-    files = _write(draft, told, output) if output else []
+def show(draft: Draft, told: Pages, comments: dict[str, str], output: Path | None, as_json: bool) -> None:
+    """Everything, to stdout and to files; nobody was asked anything. `comments` are by their sources."""
+    files = [*_write(draft, told, output), *write_comments(comments, output)] if output else []
     for problem in publication.notes_problems(draft.repository, draft.paper):
         say(f"note: {problem}")
     if as_json:
-        click.echo(json.dumps({"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}))
+        fields = {"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}
+        click.echo(json.dumps({**fields, "comments": comments}))
         return
     click.echo(f"title: {told.title}")
-    for name, body in (("pull request", told.pull), ("Discussion", told.paper)):
+    commented = ((f"comment on {key}", body) for key, body in comments.items())
+    for name, body in (("pull request", told.pull), ("Discussion", told.paper), *commented):
         click.echo(f"\n======== {name} ========\n\n{defuse(body, len(body)) if sys.stdout.isatty() else body}")
     for file in files:
         say(f"wrote {file}")
 
 
 def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
+    picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
+    contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
+    return _write_files(contents, folder)
+
+
+def write_comments(comments: Mapping[str, str], folder: Path) -> list[Path]:
+    """Each as a file with its source's name."""
+    return _write_files(
+        {f"comment-{re.sub(r'[^A-Za-z0-9]+', '-', key)}.md": body.encode() for key, body in comments.items()}, folder
+    )
+
+
+def _write_files(contents: Mapping[str, bytes], folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise AutoresearchError(f"{folder} cannot be a folder: {error.strerror}", "--output DIR") from error
-    picture = draft.repository.read_file(draft.head, publication.PICTURE) or b""
-    contents = {"pull_request.md": told.pull.encode(), "paper.md": told.paper.encode(), publication.PICTURE: picture}
     for name, content in contents.items():
         console.write_file(folder / name, content, "--output DIR")
     return [folder / name for name in contents]
 
 
-def preview(draft: Draft, publisher: Publisher, output: Path | None, bodies: bool) -> None:
-    """What would be done, to stderr; the bodies that would change whole in files, and as far as they are short below that."""
+def preview_folder(draft: Draft, output: Path | None) -> Path:
+    return output or publication.folder(draft.repository, draft.book) / "preview"
+
+
+def preview(draft: Draft, publisher: Publisher, folder: Path, bodies: bool) -> None:
+    """What would be done, to stderr; the bodies that would change whole in a folder, and as far as they are short below that."""
     plan, told = publisher.plan, publisher.pages()
-    files = _write(draft, told, output or publication.folder(draft.repository, draft.book) / "preview")
+    _write(draft, told, folder)
     for label, line in _rows(draft, publisher, told):
-        _row(label, line)
-    _row("whole in", str(files[0].parent))
+        row(label, line)
+    row("whole in", str(folder))
     if bodies:
         _show_bodies(plan, told)
 
@@ -133,15 +152,13 @@ def preview_withdrawal(draft: Draft, plan: Plan) -> bool:
     there = [(plan.pull.url, plan.pull.state == "OPEN")] if plan.pull else []
     there += [(plan.discussion.url, not plan.discussion.closed)] if plan.discussion else []
     for url, is_open in there:
-        _row("close", url if is_open else f"{url}, which is closed already")
+        row("close", url if is_open else f"{url}, which is closed already")
     refs = [ref for ref in names(plan.place) if ref in plan.refs]
     if plan.home and refs:
-        _row("stays", f"{' and '.join(refs)} at {plan.home.name}, which others may have gone on from; to remove them:")
-        _row("", shlex.join(["git", "push", plan.home.url, "--delete", *refs]))
+        row("stays", f"{' and '.join(refs)} at {plan.home.name}, which others may have gone on from; to remove them:")
+        row("", shlex.join(["git", "push", plan.home.url, "--delete", *refs]))
         if plan.home.owner_name != plan.target.name:
-            _row(
-                "stays", f"your fork {plan.home.web}; to remove it, with all that is in it: gh repo delete {plan.place.repository}"
-            )
+            row("stays", f"your fork {plan.home.web}; to remove it, with all that is in it: gh repo delete {plan.place.repository}")
     return any(is_open for _, is_open in there)
 
 
@@ -150,12 +167,13 @@ def tell(published: Published, as_json: bool) -> None:
     if as_json:
         named = {"pull_request": place.pull, "discussion": place.discussion, "repository": place.repository,
                  "branch": place.branch, "notebook": place.notebook, "commit": place.head}  # fmt: skip
-        click.echo(json.dumps({**{k: v or None for k, v in named.items()}, "done": published.done, "notes": published.notes}))
+        rest = {"comments": published.comments, "done": published.done, "notes": published.notes}
+        click.echo(json.dumps({**{k: v or None for k, v in named.items()}, **rest}))
         return
     nothing = "what was published is closed" if place.withdrawn else "everything is in place"
     for line in published.done or (f"nothing to do: {nothing}",):
         say(line)
     for note in published.notes:
         say(f"note: {note}")
-    for url in filter(None, (place.pull, place.discussion)):
+    for url in filter(None, (place.pull, place.discussion, *published.comments)):
         click.echo(url)

@@ -94,8 +94,9 @@ def command(
             again.finish()
         _report(live.session.metric, found, as_json)
         if not as_json:
+            name = live.session.name
             click.echo(
-                f"next     git autoresearch publish {live.session.name}   tells others, in the paper and where the claim stands"
+                f"next     git autoresearch publish {name} --comment   tells others, in the paper and where the claim stands"
             )
 
 

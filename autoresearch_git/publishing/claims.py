@@ -83,23 +83,27 @@ def replications(results: Results, found: Sequence[Tried], again: Sequence[Repli
     source, so the commits of each are followed by what they came to together, and that by what was measured on purpose."""
     platform = results.session.platform
     known = {str(outcome) for outcome in Outcome} - {str(Outcome.CRASHED)}
+    sources = by_source(found)
+    for one in (one for several in sources.values() for one in several):
+        place, _, sha = one.result.experiment.adopted_from.rpartition(" ")
+        outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
+        yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
+    summed = [together(results, place, several) for place, several in sources.items()]
+    repeated = [replication for replication in again if replication.outcome is not Outcome.CRASHED]
+    for told in (*summed, *sorted(repeated, key=lambda replication: replication.whole)):
+        yield record.Replication(told.of, str(told.outcome), told.commit, platform, told.claimed, told.measured)
+
+
+def by_source(found: Sequence[Tried]) -> dict[str, list[Tried]]:
+    """Source → what was adopted of it and measured, in order."""
     sources: dict[str, list[Tried]] = {}
     for one in found:
         if one.adopted and one.outcome != TRUSTED:
-            place, _, sha = one.result.experiment.adopted_from.rpartition(" ")
-            outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
-            yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
-            sources.setdefault(place, []).append(one)
-    for place, several in sources.items():
-        yield _together(results, place, several)
-    for repeated in sorted(again, key=lambda replication: replication.whole):
-        if repeated.outcome is not Outcome.CRASHED:
-            yield record.Replication(
-                repeated.of, str(repeated.outcome), repeated.commit, platform, repeated.claimed, repeated.measured
-            )
+            sources.setdefault(one.result.experiment.adopted_from.rpartition(" ")[0], []).append(one)
+    return sources
 
 
-def _together(results: Results, place: str, several: Sequence[Tried]) -> record.Replication:
+def together(results: Results, place: str, several: Sequence[Tried]) -> Replication:
     """The word on a source whose commits were adopted one by one: what those that were kept gave here, or where none was, what all
     of them did, against what all of them were said to give."""
     kept = [one.result for one in several if one.result.experiment.status is Status.KEEP]
@@ -109,9 +113,10 @@ def _together(results: Results, place: str, several: Sequence[Tried]) -> record.
     error = math.inf if unknown_error else math.sqrt(math.fsum((row.error or 0.0) ** 2 for row in counted))
     claims = [one.claimed for one in several]
     claimed = None if None in claims else math.fsum(claim or 0.0 for claim in claims)
+    last = several[-1].result.experiment
     outcome = weigh(results.session.metric, claimed, measured, error)
-    sha = several[-1].result.experiment.adopted_from.rpartition(" ")[2]
-    return record.Replication(place, str(outcome), sha, results.session.platform, claimed, measured)
+    sha = last.adopted_from.rpartition(" ")[2]
+    return Replication(place, sha, last.description, outcome, claimed, measured if counted else None, error)
 
 
 def references(

@@ -20,11 +20,12 @@ def withdrawn(item: PullRequest | Discussion) -> bool:
 
 def says(item: PullRequest | Discussion, title: str, body: str) -> bool:
     """Whether it is what we would write, whatever line ends GitHub gave it."""
-    return item.title == title and _lines(item.body) == _lines(body)
+    return item.title == title and same_text(item.body, body)
 
 
-def _lines(body: str) -> str:
-    return body.replace("\r\n", "\n").strip()
+def same_text(one: str, other: str) -> bool:
+    """Whether both are the same but for line ends."""
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
 
 
 def unlabelled(target: Target, items: Iterable[PullRequest | Discussion | None]) -> list[PullRequest | Discussion]:

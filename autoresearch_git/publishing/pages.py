@@ -33,7 +33,7 @@ MOST_ROWS = {"wins": 15, "dead_ends": 15, "undecided": 8, "unweighed": 15, "cras
              "again": 40, "references": 40, "constants": 40, "read": 12, "log": 100_000}  # fmt: skip
 LEAST_ROWS = 5  # of a table that is cut
 MOST_GUESSES = 4  # at how many rows of a table fit
-_FILTERS: dict[str, Callable[..., object]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "inert": inert, "figure": wording.figure, "change": wording.change, "plus_minus": wording.plus_minus, "count": wording.count,
     "day": wording.day, "plain": wording.plain, "duration": wording.duration, "digits": wording.digits_for,
     "code": code, "listed": wording.listed,
@@ -113,7 +113,7 @@ def _body(template: str, paper: Paper, place: Place, templates: Path | None, who
 def _text(template: str, paper: Paper, place: Place, templates: Path | None, whole: bool, limits: dict[str, int]) -> str:
     named = dataclasses.replace(paper, session=as_published(paper.session, place.branch))
     values = {"paper": named, "place": place, "whole": whole, "limits": limits, "log": _log(paper, limits["log"])}
-    return rendering.render(template, templates, _FILTERS, **values)
+    return rendering.render(template, templates, FILTERS, **values)
 
 
 def _cut(text: Callable[[int], str], most: int, full: str, room: int) -> tuple[int, str]:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from autoresearch_git.community import record
-from autoresearch_git.community.github import LABEL, Category, Discussion, LostAnswerError, PullRequest, RefusedError, Writer
+from autoresearch_git.community.github import LABEL, Category, Discussion, PullRequest, RefusedError, Writer
 from autoresearch_git.community.hubs import Hub, fork_of
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.publishing import hosted, outlook, pages
+from autoresearch_git.publishing.once import LOOKS, once
 from autoresearch_git.publishing.outlook import says, unlabelled, withdrawn
 from autoresearch_git.publishing.pages import Pages, mark
 from autoresearch_git.publishing.paper import Paper
@@ -28,7 +29,6 @@ from autoresearch_git.publishing.place import Place
 from autoresearch_git.publishing.plan import Plan, RemoteOf, check_refs, chosen, names
 from autoresearch_git.repository import PushRefusedError, Repository
 
-LOOKS = (0.2, 0.8, 2.0)  # seconds before each look for what a lost answer may have made
 PASSING = ("denied", "stale")  # refusals of a push that say nothing of the ref: it may well be taken the next time
 WITHDRAWAL = "> **Withdrawn** by whoever posted it. The commits and the numbers below are as they were."
 LABEL_COLOUR, LABEL_MEANING = "5319e7", "a research session's exact commits: adopt it, do not merge it"
@@ -37,11 +37,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Published:
-    """Where it is now, and what this run has done, a line each; nothing where everything was in place."""
+    """Where it is now, and what this run has done, a line each; nothing where everything was in place. `comments` are the addresses
+    of those on sources."""
 
     place: Place
     done: tuple[str, ...]
     notes: tuple[str, ...]
+    comments: tuple[str, ...] = ()
 
 
 @dataclass
@@ -299,17 +301,7 @@ class Publisher:
         return self.writer.find_discussion(self.plan.target.id, mark(self.paper.identity))
 
     def _once(self, write: Callable[[], T], find: Callable[[], T | None]) -> T:
-        """Write; where the answer is lost, look whether it was done. Raises LostAnswerError where it seems that it was not: it
-        may yet turn up, and the next run looks again."""
-        try:
-            return write()
-        except LostAnswerError:
-            for pause in LOOKS:
-                self.sleep(pause)
-                found = find()
-                if found is not None:
-                    return found
-            raise
+        return once(write, find, self.sleep)
 
 
 def _that(item: T | None, holds: Callable[[T], bool]) -> T | None:

@@ -97,8 +97,7 @@ def add_discussion_comment(context: Context, given: Json) -> Json:
 
 def add_comment(context: Context, given: Json) -> Json:
     pull: Pull = _find(context, given["subjectId"], Pull)
-    rules.comment(pull, context.token, given["body"])
-    return {"subject": pull}
+    return {"subject": pull, "commentEdge": {"node": rules.comment(pull, context.token, given["body"])}}
 
 
 def _update_comment(context: Context, node_id: str, body: str) -> Comment:

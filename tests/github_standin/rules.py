@@ -237,6 +237,8 @@ def _notice_merges(repository: Repository, base: str, sha: str, now: str) -> Non
 
 def comment(subject: Pull | Discussion, token: Token | None, body: str, reply_to: Comment | None = None) -> Comment:
     token = permit(subject.repository, token)
+    if subject.locked and not subject.repository.may(token, "write"):
+        raise Refused(403, "Unable to create comment because issue is locked.")
     _check_comment(body)
     return subject.repository.add_comment(subject, token.user, body, reply_to)
 
