@@ -97,7 +97,7 @@ class Train:
 @pytest.fixture(scope="session")
 def first_run(cache, tmp_path_factory):
     """A run whose number of steps is planned by the clock."""
-    return Train(tmp_path_factory.mktemp("run"), cache, AUTORESEARCH_BUDGET="1.5")
+    return Train(tmp_path_factory.mktemp("run"), cache, AUTORESEARCH_BUDGET="0.5")
 
 
 def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
@@ -115,8 +115,8 @@ def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
     assert (summary["attention"], summary["cross_entropy"]) == ("sdpa within 256", "eager")
     phases = [float(summary[f"{name}_seconds"]) for name in ("import", "data", "model", "compile", "warmup", "train", "eval")]
     assert sum(phases) == pytest.approx(float(summary["total_seconds"]), abs=0.1)
-    assert phases[5] == pytest.approx(result["training_seconds"], abs=0.5)  # all training is timed, and nothing else
-    assert (result["budget_seconds"], result["seed"], result["eval_tokens"]) == (1.5, 42, 65536)
+    assert phases[5] == pytest.approx(result["training_seconds"], rel=0.2, abs=0.5)  # all training is timed, and nothing else
+    assert (result["budget_seconds"], result["seed"], result["eval_tokens"]) == (0.5, 42, 65536)
     assert result["training_seconds"] == pytest.approx(result["num_steps"] * result["step_seconds"], rel=1)
     assert re.fullmatch("sha256:[0-9a-f]{64}", result["data"])
 
@@ -151,7 +151,7 @@ def test_warming_up_teaches_nothing(first_run, cache, tmp_path):
 
 def test_another_seed_is_another_number(first_run, cache, tmp_path):
     steps = str(first_run.result["num_steps"])
-    other = Train(tmp_path, cache, AUTORESEARCH_BUDGET="1.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
+    other = Train(tmp_path, cache, AUTORESEARCH_BUDGET="0.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
     assert other.result["seed"] == 43
     assert 1e-6 < abs(other.result["val_bpb"] - first_run.result["val_bpb"]) < 0.5
 
