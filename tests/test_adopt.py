@@ -321,3 +321,17 @@ def test_what_moves_the_number_without_a_better_model_is_refused_by_name(tmp_pat
         assert refused[name].startswith("train.py, line "), name
         assert rule in refused[name]
     assert not any(step["taken"] for step in told["commits"] if step["description"] in hacks)
+
+
+def test_what_their_run_prints_is_no_number_and_nothing_that_a_terminal_obeys(world: World) -> None:
+    """A second line with the metric's name, and escapes that would fill a clipboard and move the cursor."""
+    theft = r'print("\x1b]52;c;ZXZpbA==\x07\x1b[2J\x1b[1;1H step 7 done"); print("score: 99.0")'
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, spaced(0.5, 5) + theft + "\n", "the best \x1b[2Jof all")
+    world.git("checkout", "-q", "main")
+    ran = world.run("adopt", "theirs", "--yes", "--tag", "t", "--diff")
+    shown = [ran.out + ran.err, *(world.ok(*command.split()) for command in ("log", "show 1", "status", "lineage", "paper"))]
+    assert "the run printed score 2 times, not once" in world.ok("log", "--json") + shown[0]
+    assert [e["status"] for e in world.experiments()] == ["baseline", "crash"]
+    assert b"\x1b]52;c" in (world.folder() / "logs" / "0001-1.log").read_bytes(), "it did print them"
+    assert not any("\x1b" in text or "\x07" in text for text in shown)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import running
-from autoresearch_git.commands.adoption import confinement, confirm, offer_for, session_for
+from autoresearch_git.commands.adoption import Asked, confinement, confirm, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -27,36 +26,11 @@ _EXAMPLES = """Examples:
 
 
 @click.command("adopt", epilog=_EXAMPLES)
-@click.argument("source")
+@takes_source
 @click.option("--whole", is_flag=True, help="Measure its last state once, and take everything or nothing.")
-@click.option("--commits", metavar="SHAS", help="Only these commits, separated by commas.")
 @click.option("--order", type=click.Choice(["as-made", "best-first"]), default="as-made", help="Which commit is tried first.")
 @click.option("--trust", is_flag=True, help="Take them without measuring; the record says so.")
-@click.option("--session", "onto", metavar="NAME", help="The session to go on with; the latest if not given.")
-@click.option("--tag", help="Begin a new session of that name.")
-@click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
-@running.session_options
-@click.option("--diff", "whole_diff", is_flag=True, help="Show all that would change, however long.")
-@click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it.")
-@click.option("--dry-run", is_flag=True, help="Show what would come, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(
-    source: str,
-    whole: bool,
-    commits: str | None,
-    order: str,
-    trust: bool,
-    onto: str | None,
-    tag: str | None,
-    base: str | None,
-    whole_diff: bool,
-    unsandboxed: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
     """Take the commits of SOURCE over, one by one: each is measured here, and kept only if it is better here.
 
     SOURCE is a branch (also `remote/branch` or `owner:branch`), a number such as #44, the address of a pull request or
@@ -64,26 +38,26 @@ def command(
     keep their authors. Run it again, with another source, and what holds accumulates.
     """
     repository = open_repository(Path.cwd())
-    settings = load_settings(repository, options)
-    session, begun = session_for(repository, settings, onto, tag, base, options)
-    offer = offer_for(repository, settings, session, source)
-    chosen = _chosen(offer, whole, commits, order)
-    if dry_run:
-        shown.offered(offer, chosen, session, as_json, whole_diff)
+    settings = load_settings(repository, asked.given)
+    session, begun = session_for(repository, settings, asked)
+    offer = offer_for(repository, settings, session, asked.source)
+    chosen = _chosen(offer, whole, asked.commits, order)
+    if asked.dry_run:
+        shown.offered(offer, chosen, session, asked.as_json, asked.whole_diff)
         return
-    kind = confinement(unsandboxed)
-    shown.preview(offer, chosen, session, begun, kind, whole_diff)
+    kind = confinement(asked.unsandboxed)
+    shown.preview(offer, chosen, session, begun, kind, asked.whole_diff)
     if not any(step for step in chosen if not step.refused):
         raise AutoresearchError(
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
         )
-    confirm("take these unmeasured" if trust else "measure these here", "adopted", yes)
-    with running.foreground(session.name, settings, begun, f"git autoresearch adopt {source}") as here:
+    confirm("take these unmeasured" if trust else "measure these here", "adopted", asked.yes)
+    with running.foreground(session.name, settings, begun, f"git autoresearch adopt {asked.source}") as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
         steps = [step for step in chosen if not step.refused]
         replicator = Replicator(offer.source.key, steps, repository.merged_text, lambda step, why: skipped.append((step, why)))
-        running.research(here, replicator, settings, as_json, new=not begun, trust=trust, unsandboxed=unsandboxed)
+        running.research(here, replicator, settings, asked.as_json, new=not begun, trust=trust, unsandboxed=asked.unsandboxed)
         shown.outcome(offer, steps, skipped, live.book)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -22,20 +24,65 @@ from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
 
-def session_for(
-    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, given: Mapping[str, Any]
-) -> tuple[Session, bool]:
-    """The session that measures, and whether it was begun before: the one named by `onto`, else the latest of this repository
-    unless `tag`, `base` or one of the options that were `given` is of a new one, else a new one."""
-    named = {name for name, value in given.items() if value is not None}
-    if onto and (tag or base or named):
+@dataclass(frozen=True)
+class Asked:
+    """What the user typed of a command that takes a source. `given` are the options of a new session, None where they were not
+    typed."""
+
+    source: str
+    commits: str | None
+    onto: str | None
+    tag: str | None
+    base: str | None
+    whole_diff: bool
+    unsandboxed: bool
+    dry_run: bool
+    yes: bool
+    as_json: bool
+    given: Mapping[str, Any]
+
+
+def takes_source(command: Callable[..., None]) -> Callable[..., None]:
+    """The argument and the options of a command that takes a source; it is called with them as `asked`."""
+
+    @functools.wraps(command)
+    def wrapped(**typed: Any) -> None:
+        given = {name: typed.pop(name) for name in running.SESSION_OPTIONS}
+        own = {field.name: typed.pop(field.name) for field in dataclasses.fields(Asked) if field.name != "given"}
+        command(Asked(**own, given=given), **typed)
+
+    options: list[Callable[[Any], Any]] = [
+        click.argument("source"),
+        click.option("--commits", metavar="SHAS", help="Only these commits, separated by commas."),
+        click.option("--session", "onto", metavar="NAME", help="The session to go on with; the latest if not given."),
+        click.option("--tag", help="Begin a new session of that name."),
+        click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given."),
+        running.session_options,
+        click.option("--diff", "whole_diff", is_flag=True, help="Show all that would change, however long."),
+        click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it."),
+        click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+    ]
+    taking: Callable[..., None] = wrapped
+    for option in reversed(options):
+        taking = option(taking)
+    return taking
+
+
+def session_for(repository: Repository, settings: Settings, asked: Asked) -> tuple[Session, bool]:
+    """The session that measures, and whether it was begun before: the one that was named, else the latest of this repository
+    unless the user asked for something of a new one, else a new one."""
+    named = {name for name, value in asked.given.items() if value is not None}
+    fresh = asked.tag or asked.base
+    if asked.onto and (fresh or named):
         raise click.UsageError("--session goes on with a session; the other options are for a new one")
     begun = [name for name in session_names(repository) if begun_here(repository, name)]
-    if onto or (begun and not tag and not base):
-        session = own_session(repository, choose_session(repository, onto or begun[0]))
+    if asked.onto or (begun and not fresh):
+        session = own_session(repository, choose_session(repository, asked.onto or begun[0]))
         if all(getattr(settings, name) == _fixed(session, name) for name in named):
             return session, True
-    session = running.new_session(repository, settings, tag, base)
+    session = running.new_session(repository, settings, asked.tag, asked.base)
     check_session(repository, session)
     return session, False
 

@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import confinement, confirm, offer_for, session_for
+from autoresearch_git.commands.adoption import Asked, confinement, confirm, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -35,34 +35,10 @@ _EXAMPLES = """Examples:
 
 
 @click.command("reproduce", epilog=_EXAMPLES)
-@click.argument("source")
+@takes_source
 @click.option("--runs", type=click.IntRange(1), default=3, metavar="N", help="Seeds that each text is measured with (3).")
 @click.option("--each", is_flag=True, help="Every kept commit against its parent, not only the whole.")
-@click.option("--commits", metavar="SHAS", help="Only these commits, separated by commas.")
-@click.option("--session", "onto", metavar="NAME", help="The session to measure in; the latest if not given.")
-@click.option("--tag", help="Begin a new session of that name.")
-@click.option("--from", "base", metavar="REV", help="Begin a new session from this commit; HEAD if not given.")
-@running.session_options
-@click.option("--diff", "whole_diff", is_flag=True, help="Show all that differs, however long.")
-@click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it.")
-@click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(
-    source: str,
-    runs: int,
-    each: bool,
-    commits: str | None,
-    onto: str | None,
-    tag: str | None,
-    base: str | None,
-    whole_diff: bool,
-    unsandboxed: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def command(asked: Asked, runs: int, each: bool) -> None:
     """Measure what SOURCE claims again on this machine, and say what became of it: confirmed, not resolved, not reproduced, or
     contradicted.
 
@@ -70,21 +46,21 @@ def command(
     result is recorded in a session of yours; publish tells it to others.
     """
     repository = open_repository(Path.cwd())
-    settings = load_settings(repository, options)
-    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), onto, tag, base, options)
-    offer = offer_for(repository, settings, session, source)
-    steps = _steps(offer, each, commits)
-    if dry_run:
-        shown.offered(offer, steps, session, as_json, whole_diff)
+    settings = load_settings(repository, asked.given)
+    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), asked)
+    offer = offer_for(repository, settings, session, asked.source)
+    steps = _steps(offer, each, asked.commits)
+    if asked.dry_run:
+        shown.offered(offer, steps, session, asked.as_json, asked.whole_diff)
         return
-    kind = confinement(unsandboxed)
-    shown.preview(offer, steps, session, begun, kind, whole_diff)
+    kind = confinement(asked.unsandboxed)
+    shown.preview(offer, steps, session, begun, kind, asked.whole_diff)
     if refused := next((step for step in steps if step.refused), None):
         raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
-    confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", yes)
-    with running.foreground(session.name, settings, begun, f"git autoresearch reproduce {source} --runs {runs}") as here:
+    confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", asked.yes)
+    with running.foreground(session.name, settings, begun, f"git autoresearch reproduce {asked.source} --runs {runs}") as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
-        with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=unsandboxed) as (loop, reporter):
+        with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
             loop.ensure_baseline()
             again = Reproduction(
                 live, loop.lab, offer.source.key, [live.session.seed + number for number in range(runs)], loop.machine,
@@ -92,8 +68,8 @@ def command(
             )  # fmt: skip
             found = [again.measure(step, step is offer.whole) for step in steps]
             again.finish()
-        _report(live.session.metric, found, as_json)
-        if not as_json:
+        _report(live.session.metric, found, asked.as_json)
+        if not asked.as_json:
             name = live.session.name
             click.echo(
                 f"next     git autoresearch publish {name} --comment   tells others, in the paper and where the claim stands"
