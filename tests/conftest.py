@@ -45,6 +45,7 @@ def seal(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("GIT_CEILING_DIRECTORIES", str(folder))
     patch.setenv("PATH", f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}")
     patch.setenv("CUDA_VISIBLE_DEVICES", "")
+    patch.setenv("GIT_TEST_FSYNC", "0")  # git need not wait for the disk: no test cuts its power
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[gc]\n\tauto = 0\n"
     )
