@@ -38,6 +38,11 @@ def defuse(text: str, limit: int = 1 << 16) -> str:
     return unicodedata.normalize("NFC", text)[:limit]
 
 
+def is_hidden(character: str) -> bool:
+    """Whether a character shows as nothing, or moves what stands beside it."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") or bool(_INVISIBLE.match(character))
+
+
 def one_line(text: str, limit: int = 200) -> str:
     """`defuse`d text on one line, cut with an ellipsis."""
     words = " ".join(defuse(text[: 64 * limit]).split())

@@ -219,7 +219,7 @@ def test_interrupted_it_goes_on_with_what_is_left(world: World, theirs: dict[str
     adoption.send_signal(signal.SIGINT)
     _, said = adoption.communicate(timeout=30)
     assert adoption.returncode == 130, said
-    assert "git autoresearch adopt theirs" in said
+    assert "to go on:  git autoresearch adopt theirs --session cpu/t\n" in said
     adopted(world, "theirs")
     assert [e["description"] for e in world.experiments()] == ["baseline", "alpha to 0.5", "one more step"]
     assert "ok:" in world.ok("log", "--verify")

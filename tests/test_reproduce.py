@@ -109,7 +109,7 @@ def test_interrupted_it_goes_on_with_the_runs_that_are_left(world: World) -> Non
     again.send_signal(signal.SIGINT)
     _, said = again.communicate(timeout=30)
     assert again.returncode == 130, said
-    assert "git autoresearch reproduce theirs --runs 3" in said
+    assert "to go on:  git autoresearch reproduce theirs --session cpu/r --runs 3\n" in said
     before = {path: path.stat().st_mtime_ns for path in (folder / "logs").glob("replication-*.log")}
     (found,) = reproduced(world)
     assert found["outcome"] == "confirmed"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import running
-from autoresearch_git.commands.adoption import Asked, confinement, confirm, offer_for, session_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, confirm, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -52,7 +53,10 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
         )
     confirm("take these unmeasured" if trust else "measure these here", "adopted", asked.yes)
-    with running.foreground(session.name, settings, begun, f"git autoresearch adopt {asked.source}") as here:
+    wishes = [word for word, wanted in (("--whole", whole), ("--trust", trust)) if wanted]
+    order_again = ["--order", order] if order != "as-made" else []
+    settings = dataclasses.replace(settings, experiments=0, hours=0.0)  # those end a night's research, not an adoption
+    with running.foreground(begun, again("adopt", asked, session, *wishes, *order_again)) as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
         steps = [step for step in chosen if not step.refused]

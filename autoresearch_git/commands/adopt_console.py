@@ -13,8 +13,9 @@ from autoresearch_git.commands import console
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.experiment import Session
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.plaintext import defuse, one_line
+from autoresearch_git.plaintext import is_hidden, one_line
 
+LONGEST_LINE = 400  # characters of a change on one line; what is longer goes on in the next
 SHOWN_LINES = 120  # of the change, unless the user wants all of it
 
 
@@ -65,7 +66,8 @@ def row(step: Step, session: Session, taken: bool) -> str:
 
 
 def _diff(taken: Sequence[Step]) -> Iterator[str]:
-    """From the first text that is taken to the last one, of each file, without anything that a terminal obeys."""
+    """From the first text that is taken to the last one, of each file. What a terminal would obey, or nobody would see, is spelled
+    out: nothing of what will run is left out."""
     first: dict[str, str] = {}
     last: dict[str, str] = {}
     for step in taken:
@@ -74,7 +76,8 @@ def _diff(taken: Sequence[Step]) -> Iterator[str]:
             last[path] = text
     for path, text in last.items():
         for line in difflib.unified_diff(first[path].splitlines(), text.splitlines(), path, path, n=1, lineterm=""):
-            yield "  " + defuse(line, 400)
+            plain = "".join(f"\\u{ord(c):04x}" if c != "\t" and is_hidden(c) else c for c in line)
+            yield from (f"  {plain[at : at + LONGEST_LINE]}" for at in range(0, len(plain) or 1, LONGEST_LINE))
 
 
 def _fields(offer: Offer, chosen: Sequence[Step]) -> dict[str, Any]:
@@ -107,6 +110,6 @@ def outcome(offer: Offer, steps: Sequence[Step], skipped: Sequence[tuple[Step, s
     tried = {e.adopted_from for e in book.experiments}
     why = {step.sha: reason for step, reason in skipped}
     for step in steps:
-        if f"{offer.source.key} {step.sha}" not in tried:
+        if f"{offer.source.key} {step.label}" not in tried:
             reason = why.get(step.sha, "not tried yet")
             click.echo(f"left out  {step.sha[:7]}  {one_line(step.description, 100)}  ({one_line(reason)})", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -130,3 +131,9 @@ def confinement(unsandboxed: bool) -> str:
         raise AutoresearchError(f"strangers' code is not run where nothing confines it: {found.why}",
                                 f"{found.fix}; or, in a machine that may be lost: --unsandboxed")  # fmt: skip
     return found.kind
+
+
+def again(verb: str, asked: Asked, session: Session, *more: str) -> str:
+    """The command that goes on where this one stopped."""
+    commits = ["--commits", asked.commits] if asked.commits else []
+    return shlex.join(["git", "autoresearch", verb, asked.source, "--session", session.name, *commits, *more])

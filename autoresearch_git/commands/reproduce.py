@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, confinement, confirm, offer_for, session_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, confirm, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -58,16 +58,17 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     if refused := next((step for step in steps if step.refused), None):
         raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
     confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", asked.yes)
-    with running.foreground(session.name, settings, begun, f"git autoresearch reproduce {asked.source} --runs {runs}") as here:
+    wishes = ["--runs", str(runs), *(["--each"] if each else [])]
+    with running.foreground(begun, again("reproduce", asked, session, *wishes)) as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
             loop.ensure_baseline()
-            again = Reproduction(
+            reproduction = Reproduction(
                 live, loop.lab, offer.source.key, [live.session.seed + number for number in range(runs)], loop.machine,
-                reporter.repeating, reporter.progress, reporter.measured,
+                reporter.repeating, reporter.progress, reporter.measured, loop.check_data,
             )  # fmt: skip
-            found = [again.measure(step, step is offer.whole) for step in steps]
-            again.finish()
+            found = [reproduction.measure(step) for step in steps]
+            reproduction.finish()
         _report(live.session.metric, found, asked.as_json)
         if not asked.as_json:
             name = live.session.name

@@ -63,14 +63,14 @@ class Foreground:
 
 
 @contextlib.contextmanager
-def foreground(name: str, settings: Settings, begun: bool, again: str) -> Iterator[Foreground]:
-    """The session `name`, which was `begun` before or is new, until the block has ended. ^C says how to go on with the command
-    `again`, and exits with 130."""
+def foreground(begun: bool, again: str, experiments: int = 0) -> Iterator[Foreground]:
+    """A session, which was `begun` before or is new, until the block has ended. ^C says how to go on with the command `again`, for
+    what is left of so many experiments, and exits with 130."""
     here = Foreground(stopping=_handle_signals())
     try:
         yield here
     except KeyboardInterrupt:
-        _say_how_to_go_on(here.live, settings, begun, again)
+        _say_how_to_go_on(here.live, experiments, begun, again)
         raise SystemExit(130) from None  # click would put an empty line below the one that matters
     finally:
         if here.live:
@@ -81,12 +81,12 @@ def say(text: str) -> None:
     click.echo(one_line(text, 400), err=True)
 
 
-def _say_how_to_go_on(live: LiveSession | None, settings: Settings, begun: bool, again: str) -> None:
+def _say_how_to_go_on(live: LiveSession | None, experiments: int, begun: bool, again: str) -> None:
     if live is None and not begun:
         say("stopped before the session began; nothing was changed")
         return
     done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
-    left = f" --experiments {settings.experiments - done}" if settings.experiments > done else ""
+    left = f" --experiments {experiments - done}" if experiments > done else ""
     click.echo("stopped; nothing is lost, and what was under way is taken up again.", err=True)
     click.echo(f"to go on:  {again}{left}", err=True)
 

@@ -74,7 +74,8 @@ def command(
             _show_plan(repository, session, settings, reads)
             return
         name = session.name
-    with running.foreground(name, settings, resume, f"git autoresearch start --resume --tag {name.partition('/')[2]}") as here:
+    again = f"git autoresearch start --resume --tag {name.partition('/')[2]}"
+    with running.foreground(resume, again, settings.experiments) as here:
         inspired = reads and _read_hubs(repository, settings)
         live = here.live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
         inspire = functools.partial(_inspire, live, settings) if inspired else None

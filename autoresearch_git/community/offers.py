@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +19,10 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Author, Metric
 from autoresearch_git.lab.harness import is_prose
-from autoresearch_git.plaintext import one_line
+from autoresearch_git.plaintext import is_hidden, one_line
 from autoresearch_git.repository import ChangedFiles, FileChange, Store
 
+_CRUD = " .,:;<>\"\\'"  # git takes it off both ends of a name, and refuses what is nothing else
 SIZE_LIMIT = 256 * 1024  # bytes of one file
 MOST_STEPS = 1_000
 
@@ -53,7 +53,8 @@ class Fate(str, enum.Enum):
 @dataclass(frozen=True)
 class Step:
     """One commit of a source. `before` and `after` are the texts of the editable files that it changes, at its parent and at
-    itself; a file that is new has no text before. `refused` says why it may not be taken, and is empty where it may."""
+    itself; a file that is new has no text before. `beside` are those that it leaves alone. `base` is where the step begins if it is
+    not a commit but all of a source. `refused` says why it may not be taken, and is empty where it may."""
 
     sha: str
     description: str
@@ -63,7 +64,14 @@ class Step:
     changed: tuple[str, ...] = ()
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
     refused: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tells it from every other step: its commit, or where it begins and ends."""
+        return f"{self.base}..{self.sha}" if self.base else self.sha
 
     @property
     def claimed(self) -> float | None:
@@ -124,10 +132,17 @@ def _steps(store: Store, branch: Branch, claims: Mapping[str, Claim], editable: 
             author=_plain(authors.get(commit.sha)),
             fate=_fate(commit, claims.get(commit.sha), bool(claims)),
             claim=claims.get(commit.sha),
+            beside=_beside(store, commit.sha, files, editable),
             **texts.sides(files),
         )
         for commit, files in zip(own, changes, strict=True)
     )
+
+
+def _beside(store: Store, commit: str, files: ChangedFiles, editable: Sequence[str]) -> dict[str, str]:
+    """The editable files that a commit leaves alone, as they are there."""
+    others = {path: store.read_file(commit, path, SIZE_LIMIT) for path in editable if path not in files and len(editable) > 1}
+    return {path: content.decode(errors="replace") for path, content in others.items() if content is not None}
 
 
 def _whole(
@@ -144,6 +159,8 @@ def _whole(
         author=dataclasses.replace(most, seconds_since_epoch=max((a.seconds_since_epoch for a in authors), default=0)),
         fate=Fate.KEPT,
         claim=Claim("", "keep", finding.best, finding.delta, finding.source) if finding else None,
+        beside=_beside(store, source.head, files, editable),
+        base=branch.base or source.base,
         **_Texts(store, [files], editable).sides(files),
     )
 
@@ -160,8 +177,11 @@ def _fate(commit: BranchCommit, claim: Claim | None, measured: bool) -> Fate:
 
 def _plain(author: Author | None) -> Author:
     """An author that git takes and that no terminal obeys."""
-    name = one_line(author.name if author else "", 100).translate({ord(c): None for c in "<>"}).strip()
-    email = one_line(author.email if author else "", 100).translate({ord(c): None for c in "<> "})
+    name, email = (
+        (one_line(text, 400).translate({ord(c): None for c in "<>"})[:100].strip(_CRUD) for text in (author.name, author.email))
+        if author
+        else ("", "")
+    )
     return Author(name or "unknown", email or "unknown@localhost", max(0, author.seconds_since_epoch if author else 0))
 
 
@@ -199,9 +219,9 @@ class _Texts:
             return "is no UTF-8 text"
         if "\0" in text or text.startswith("\ufeff"):
             return "holds a NUL byte or a byte order mark"
-        known = set(self.text(change.old_blob).splitlines())
-        for number, line in enumerate(text.splitlines(), start=1):
-            hidden = next((c for c in line if c != "\t" and unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")), "")
+        known = set(self.text(change.old_blob).replace("\r\n", "\n").split("\n"))
+        for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+            hidden = next((c for c in line if c != "\t" and is_hidden(c)), "")
             if hidden and line not in known:
                 return f"hides the character U+{ord(hidden):04X} in line {number}"
         return ""

@@ -8,6 +8,7 @@ could be several things is the first of these: an address, a number, a range, a 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -106,9 +107,10 @@ class Sources:
                                     f"open {report.url or 'it'} and name its branch or pull request")  # fmt: skip
         home = beside(hub, told.repository) if told.repository else hub
         source = self._branch(home, told.branch)
+        owner = home.owner_name.partition("/")[0]
         if not self.store.is_ancestor(told.head, source.head):
             raise AutoresearchError(f"{report.key} speaks of {told.head[:10]}, which is not on {told.branch} any more",
-                                    f"git autoresearch adopt {home.owner_name.partition('/')[0]}:{told.branch}")  # fmt: skip
+                                    f"git autoresearch adopt {shlex.quote(owner + ':' + told.branch)}")  # fmt: skip
         base = told.base if told.base and self.store.is_ancestor(told.base, told.head) else source.base
         return Source(report.key, told.head, base, report, source.below)
 
@@ -137,7 +139,9 @@ class Sources:
     def _told(self, word: str) -> Source | None:
         reports = {f.report.key: f.report for f in self.library.named(word)}
         if len(reports) > 1:
-            raise AutoresearchError(f"{word} names {', '.join(sorted(reports)[:4])}", f"git autoresearch adopt {min(reports)}")
+            raise AutoresearchError(
+                f"{word} names {', '.join(sorted(reports)[:4])}", f"git autoresearch adopt {shlex.quote(min(reports))}"
+            )
         for report in reports.values():
             hub = next((hub for hub in self.hubs if hub.name == report.hub), None)
             if hub and report.kind in ("pull", "discussion"):

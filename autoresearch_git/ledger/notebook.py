@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -161,6 +162,8 @@ def _experiments(session: Session, records: list[CommitMessage]) -> list[Experim
         kind = trailers.parse(record.text).get("Record")
         if kind == ["measurement"]:
             number, value, runs = trailers.read_measurement(record.text)
+            if number not in range(len(experiments)) or not _waits(experiments[number]) or not math.isfinite(value):
+                raise ValueError(f"record {record.sha[:10]} measures {number:04d}, which has its number or none to come")
             experiments[number] = dataclasses.replace(experiments[number], value=value, measurements=runs)
         if kind != ["experiment"]:
             continue  # a later fact about an experiment, which is read where it is needed
@@ -175,6 +178,11 @@ def _experiments(session: Session, records: list[CommitMessage]) -> list[Experim
         if experiment.status.advances:
             head = experiment.commit
     return experiments
+
+
+def _waits(experiment: Experiment) -> bool:
+    """Whether it was taken on trust, and nobody has measured it."""
+    return experiment.status.advances and experiment.value is None
 
 
 def _replications(session: Session, records: list[CommitMessage]) -> Iterator[Replication]:
@@ -249,6 +257,9 @@ class _Walk:
             self.problems += _result_problems(record, commit, self.head if self.number else "")
             self._follow(f"the result commit of record {record.sha[:10]}", commit, RESULT_FILES)
             self.tip = commit.sha if commit else self.tip
+        elif "measurement" in kinds:
+            name = f"measurement (record {record.sha[:10]})"
+            self.problems += _place_problems(name, record, commit, "") if commit else [f"{name} has no commit"]
         elif "replication" in kinds:
             name = f"replication (record {record.sha[:10]})"
             self.problems += _place_problems(name, record, commit, self.session.base) if commit else [f"{name} has no commit"]
@@ -283,7 +294,7 @@ def _result_problems(record: CommitMessage, commit: CommitMessage | None, head: 
 
 def _place_problems(name: str, record: CommitMessage, commit: CommitMessage, head: str) -> list[str]:
     problems = []
-    if commit.parents != (head,):
+    if head and commit.parents != (head,):
         problems.append(f"{name}: commit {commit.sha[:10]} was not made on the incumbent {head[:10]}")
     if commit.tree != record.tree:
         problems.append(f"{name} and its commit {commit.sha[:10]} hold different files")

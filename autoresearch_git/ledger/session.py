@@ -75,7 +75,7 @@ def uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Replace a file, whole or not at all, also when the power fails."""
     temporary = path.with_name(path.name + ".new")
     with open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -203,7 +203,7 @@ class LiveSession:
         return worktree
 
     def _rebuild_views(self) -> None:
-        _write(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))
+        write_whole(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))
 
     # -- the experiment under way -------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class LiveSession:
         return read_inflight(self.folder, self.next_number)
 
     def save_inflight(self, inflight: Inflight) -> None:
-        _write(self.folder / "inflight.json", json.dumps(dataclasses.asdict(inflight)))
+        write_whole(self.folder / "inflight.json", json.dumps(dataclasses.asdict(inflight)))
 
     def drop_inflight(self) -> None:
         (self.folder / "inflight.json").unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def _outcome(results: Results, row: Result, claimed: float | None) -> str:
     experiment = row.experiment
     if experiment.status is Status.KEEP and experiment.value is None:
         return TRUSTED
-    if experiment.status is Status.KEEP:
+    if experiment.status is Status.KEEP and (row.gain or 0.0) > 0:  # what was taken on trust may have turned out worse
         held = HELD_TWICE if len(experiment.measurements) > 1 else HELD_ONCE
         return str(Outcome.CONFIRMED) if results.beyond_noise(row) else held
     if row.delta is None:
@@ -72,9 +72,15 @@ def _outcome(results: Results, row: Result, claimed: float | None) -> str:
     return str(weigh(results.session.metric, claimed, row.delta, math.inf if row.error is None else row.error))
 
 
+def adopted(adopted_from: str) -> tuple[str, str]:
+    """(source, commit) of the trailer `owner/name#44 <sha>`; of all of a source, `<base>..<sha>`, its last commit."""
+    place, _, label = adopted_from.rpartition(" ")
+    return place, label.rpartition("..")[2]
+
+
 def _short(adopted_from: str) -> str:
     """`owner/name#44 bea057b` of the trailer with the whole sha."""
-    place, _, sha = adopted_from.rpartition(" ")
+    place, sha = adopted(adopted_from)
     return f"{place} {sha[:7]}" if place else adopted_from
 
 
@@ -85,7 +91,7 @@ def replications(results: Results, found: Sequence[Tried], again: Sequence[Repli
     known = {str(outcome) for outcome in Outcome} - {str(Outcome.CRASHED)}
     sources = by_source(found)
     for one in (one for several in sources.values() for one in several):
-        place, _, sha = one.result.experiment.adopted_from.rpartition(" ")
+        place, sha = adopted(one.result.experiment.adopted_from)
         outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
         yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
     summed = [together(results, place, several) for place, several in sources.items()]
@@ -115,7 +121,7 @@ def together(results: Results, place: str, several: Sequence[Tried]) -> Replicat
     claimed = None if None in claims else math.fsum(claim or 0.0 for claim in claims)
     last = several[-1].result.experiment
     outcome = weigh(results.session.metric, claimed, measured, error)
-    sha = last.adopted_from.rpartition(" ")[2]
+    sha = adopted(last.adopted_from)[1]
     return Replication(place, sha, last.description, outcome, claimed, measured if counted else None, error)
 
 

@@ -91,7 +91,7 @@ def _adopted(adopted: Sequence[Tried], summed: Replication | None) -> Iterator[R
     """The commits, then what they came to together; of one commit that alone, as it is the word that counts."""
     for one in adopted:
         experiment, result = one.result.experiment, one.result
-        sha = experiment.adopted_from.rpartition(" ")[2]
+        sha = claims.adopted(experiment.adopted_from)[1]
         outcome = str(summed.outcome) if summed and len(adopted) == 1 and summed.measured is not None else one.outcome
         yield Row(experiment.description, sha, one.claimed, result.delta, result.error, outcome,
                   wording.count(len(experiment.measurements), "run"), _sandbox(experiment.measurements))  # fmt: skip

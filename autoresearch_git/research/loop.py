@@ -102,8 +102,9 @@ class Loop:
 
     def one_experiment(self) -> Experiment:
         """The experiment under way if there is one, otherwise a new one: through to its record. Raises NoProposal."""
-        inflight = self.live.inflight or self.propose()
-        if self.trust:
+        interrupted = self.live.inflight
+        inflight = interrupted or self.propose()
+        if self.trust and not interrupted:  # what was under way before is nobody's to trust
             return self.land(inflight, Verdict(Status.KEEP, None, "taken on trust, not measured"))
         self._measure_incumbent()
         verdict, inflight = self.measure(inflight)
@@ -135,7 +136,7 @@ class Loop:
                 run_name(inflight.number, run), self.live.book.head, inflight.proposal.files, ruling.seed,
                 self._budget_in_steps(inflight), self.report.progress, foreign=self._is_foreign(inflight.proposal),
             )  # fmt: skip
-            self._check_data(measurement)
+            self.check_data(measurement)
             inflight = dataclasses.replace(inflight, measurements=(*inflight.measurements, measurement))
             self.live.save_inflight(inflight)
             self.report.measured(measurement)
@@ -222,7 +223,8 @@ class Loop:
         experiments = self.live.book.experiments
         return str(experiments[0].measurements[0].figures.get("data", "")) if experiments else ""
 
-    def _check_data(self, measurement: Measurement) -> None:
+    def check_data(self, measurement: Measurement) -> None:
+        """Raises AutoresearchError where a run was of other data than the baseline."""
         known, now = self._data(), measurement.figures.get("data")
         if known and now is not None and str(now) != known:
             raise AutoresearchError(

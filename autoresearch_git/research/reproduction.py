@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autoresearch_git.community.offers import Step
 from autoresearch_git.experiment import Figure, Measurement
 from autoresearch_git.lab.trial import Lab, Progress
-from autoresearch_git.ledger.session import LiveSession
+from autoresearch_git.ledger.session import LiveSession, write_whole
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.replication import Outcome, Replication, difference, weigh
 from autoresearch_git.research import pace
@@ -34,13 +35,31 @@ class Reproduction:
     told: Callable[[Step, str, int, int], None]
     progress: Callable[[Progress], None]
     measured: Callable[[Measurement], None]
+    check: Callable[[Measurement], None] = lambda measurement: None  # raises where a run is of other data
     _runs: dict[str, Measurement] = field(default_factory=dict, init=False)
+    _recorded: dict[str, str] = field(default_factory=dict, init=False)  # label of a step → its record
 
     def __post_init__(self) -> None:
-        self._runs = {**self._baseline_runs(), **_saved(self._path)}
+        saved = _saved(self._path)
+        if saved.get("of") == self._of:  # else it is of another reproduction, which was never ended
+            self._runs = {key: Measurement(**run) for key, run in saved["runs"].items()}
+            self._recorded = saved["recorded"]
+        self._runs |= self._baseline_runs()
 
-    def measure(self, step: Step, whole: bool) -> Replication:
-        """The claim of one step, measured and recorded. `whole`: it is that of a whole branch."""
+    def measure(self, step: Step) -> Replication:
+        """The claim of one step, measured and recorded; what was recorded before an interruption is not measured again."""
+        known = [r for r in self.live.book.replications if (r.of, r.commit, r.whole) == (self.key, step.sha, bool(step.base))]
+        if step.label in self._recorded and known:
+            return known[-1]
+        replication = self._measured(step)
+        data = str(self._first.figures.get("data", ""))
+        files, harness = {**step.beside, **step.after}, self.lab.harness.fingerprint(data)
+        self.live.record_replication(replication, files, step.author, harness, self.machine)
+        self._recorded[step.label] = self.live.book.tip
+        self._save()
+        return replication
+
+    def _measured(self, step: Step) -> Replication:
         runs: list[tuple[str, Measurement]] = []
         turns = [(arm, seed) for turn, seed in enumerate(self.seeds) for arm in (("tip", "base") if turn % 2 else ("base", "tip"))]
         for arm, seed in turns:
@@ -49,36 +68,44 @@ class Reproduction:
             self.told(step, arm, len(runs) + 1, len(turns))
             runs.append((arm, self._run(step, arm, seed, runs)))
             self.measured(runs[-1][1])
-        replication = self._weighed(
-            step, [run for arm, run in runs if arm == "base"], [run for arm, run in runs if arm == "tip"], whole
-        )
-        data = str(self._first.figures.get("data", ""))
-        self.live.record_replication(replication, step.after, step.author, self.lab.harness.fingerprint(data), self.machine)
-        return replication
+        return self._weighed(step, [run for arm, run in runs if arm == "base"], [run for arm, run in runs if arm == "tip"])
 
     def finish(self) -> None:
         """Everything is recorded: the next reproduction measures anew."""
         self._path.unlink(missing_ok=True)
 
-    def _weighed(self, step: Step, base: Sequence[Measurement], tip: Sequence[Measurement], whole: bool) -> Replication:
-        metric, noise = self.live.session.metric, measured_noise(self.live.book.experiments)
+    def _weighed(self, step: Step, base: Sequence[Measurement], tip: Sequence[Measurement]) -> Replication:
+        metric, experiments = self.live.session.metric, self.live.book.experiments
+        first = experiments[0].measurements
+        known = measured_noise(experiments[1:] if any(run in first for run in base) else experiments)  # no run counts twice
         crashed = any(run.crash for run in (*base, *tip))
-        change, error = (None, 0.0) if crashed else difference(base, tip, noise)
+        change, error = (None, 0.0) if crashed else difference(base, tip, known)
         outcome = Outcome.CRASHED if change is None else weigh(metric, step.claimed, change, error)
         return Replication(
-            self.key, step.sha, step.description, outcome, step.claimed, change, error, tuple(base), tuple(tip), whole
+            self.key, step.sha, step.description, outcome, step.claimed, change, error, tuple(base), tuple(tip), bool(step.base)
         )
 
     def _run(self, step: Step, arm: str, seed: int, runs: Sequence[tuple[str, Measurement]]) -> Measurement:
-        files = step.before if arm == "base" else step.after
+        files = {**step.beside, **(step.before if arm == "base" else step.after)}
         known = f"{_digest(files)} {seed}"
         if known not in self._runs:
             same = next((run for other, run in runs if other == arm), None)
             told = pace.told(same, next((run for _, run in runs), self._first), self._first)
-            log = f"replication-{step.sha[:10]}-{arm}-{seed}"
-            self._runs[known] = self.lab.measure(log, self.live.session.base, files, seed, told, self.progress, foreign=True)
-            self._path.write_text(json.dumps({key: asdict(run) for key, run in self._runs.items()}), encoding="utf-8")
+            log = f"replication-{step.label[:40].replace('..', '-')}-{arm}-{seed}"
+            run = self.lab.measure(log, self.live.session.base, files, seed, told, self.progress, foreign=True)
+            self.check(run)
+            self._runs[known] = run
+            self._save()
         return self._runs[known]
+
+    def _save(self) -> None:
+        runs = {key: asdict(run) for key, run in self._runs.items()}
+        write_whole(self._path, json.dumps({"of": self._of, "runs": runs, "recorded": self._recorded}))
+
+    @property
+    def _of(self) -> list[object]:
+        """What tells one reproduction from another: runs are taken over within one only."""
+        return [self.key, *self.seeds]
 
     @property
     def _first(self) -> Measurement:
@@ -96,11 +123,12 @@ class Reproduction:
         return {f"{_digest(files)} {m.seed}": m for m in self.live.book.experiments[0].measurements}
 
 
-def _saved(path: Path) -> dict[str, Measurement]:
+def _saved(path: Path) -> dict[str, Any]:
     try:
-        return {key: Measurement(**fields) for key, fields in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError):
+        saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
+    return saved
 
 
 def _digest(files: Mapping[str, str]) -> str:

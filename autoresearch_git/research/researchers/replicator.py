@@ -33,7 +33,7 @@ class Replicator:
         while self._at < len(self.steps):
             step = self.steps[self._at]
             self._at += 1
-            if step.sha in tried:
+            if step.label in tried:
                 continue
             try:
                 return self._proposal(step, view)
@@ -46,7 +46,7 @@ class Replicator:
             description=step.description,
             files=carry(step.before, step.after, view.files, self.merge),
             researcher=self.name,
-            adopted_from=f"{self.key} {step.sha}",
+            adopted_from=f"{self.key} {step.label}",
             author=step.author,
             claimed=step.claimed,
         )
