@@ -18,7 +18,7 @@ from autoresearch_git.noise import Noise, pooled
 class Outcome(str, enum.Enum):
     """What became of a claim. In a record and in a paper it stands as this word."""
 
-    CONFIRMED = "confirmed"  # better here, and not by chance
+    CONFIRMED = "confirmed"  # better here, as was claimed, and not by chance
     NOT_RESOLVED = "not resolved"  # both nothing and what was claimed are still possible
     NOT_REPRODUCED = "not reproduced"  # what was claimed is ruled out; nothing is not
     CONTRADICTED = "contradicted"  # worse here, and not by chance
@@ -48,6 +48,8 @@ class Replication:
 def weigh(metric: Metric, claimed: float | None, measured: float, error: float) -> Outcome:
     """The word for a change that was measured with an error, and claimed to be another; both as the metric's own change."""
     gain, promised = metric.gain(measured, 0.0), None if claimed is None else metric.gain(claimed, 0.0)
+    if promised is not None and promised < 0:  # a loss can be claimed, too, and be true
+        gain, promised = -gain, -promised
     if gain - error > 0:
         return Outcome.CONFIRMED
     if gain + error < 0:

@@ -335,3 +335,66 @@ def test_what_their_run_prints_is_no_number_and_nothing_that_a_terminal_obeys(wo
     assert [e["status"] for e in world.experiments()] == ["baseline", "crash"]
     assert b"\x1b]52;c" in (world.folder() / "logs" / "0001-1.log").read_bytes(), "it did print them"
     assert not any("\x1b" in text or "\x07" in text for text in shown)
+
+
+def test_an_author_whose_name_git_refuses_is_still_somebody(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    sha = commit_as(world, spaced(0.5, 5), "nameless")
+    raw = world.git("cat-file", "commit", sha).replace("Grace Hopper <grace@example.org>", ". <.>", 1)
+    world.git("update-ref", "refs/heads/theirs", world.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw + "\n"))
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--tag", "t")
+    assert world.git("log", "-1", "--format=%an|%s", "exp/cpu/t") == "unknown|nameless"
+
+
+def test_trust_is_not_for_what_was_under_way(world: World, theirs: dict[str, str]) -> None:
+    """An experiment that was interrupted is nobody's to take unmeasured."""
+    adoption = world.popen("adopt", "theirs", "--yes", "--tag", "t", "--commits", theirs["softcap"], env={"LC_BENCH_SLEEP": "0.5"})
+    wait_for(
+        lambda: (world.folder() / "inflight.json").exists() and world.git("rev-parse", "-q", "--verify", "exp/cpu/t", check=False)
+    )
+    adoption.send_signal(signal.SIGINT)
+    adoption.communicate(timeout=30)
+    adopted(world, "theirs", "--trust", "--commits", theirs["alpha"])
+    found = {str(e["description"]): e["score"] for e in world.experiments()}
+    assert found["many more steps"] is not None
+    assert found["alpha to 0.5"] is None
+
+
+def test_all_of_a_source_is_another_thing_than_its_last_commit(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, spaced(0.1, 5), "worse here")
+    commit_as(world, spaced(0.1, 6), "a little better")
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--whole", "--tag", "t")
+    adopted(world, "theirs")
+    assert [e["description"] for e in world.experiments()] == [
+        "baseline",
+        "all of theirs: 2 commits",
+        "worse here",
+        "a little better",
+    ]
+    adopted(world, "theirs", "--whole")
+    assert len(world.experiments()) == 4
+
+
+def test_nothing_of_what_would_run_is_left_out_of_the_preview(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, SPACED + 's = "<!--"; import os; os.getcwd()' + " " * 500 + "; os.nice(0)\n", "tidy")
+    world.git("checkout", "-q", "main")
+    shown = world.ok("adopt", "theirs", "--dry-run", "--diff")
+    assert "import os; os.getcwd()" in shown
+    assert "os.nice(0)" in shown
+
+
+def test_a_record_that_measures_what_was_measured_is_refused(world: World, theirs: dict[str, str]) -> None:
+    adopted(world, "theirs", "--trust", "--tag", "t")
+    world.ok("start", "--resume", "--tag", "t", "--experiments", "1")
+    ref = "refs/autoresearch/cpu/t"
+    measured = world.git("log", "--format=%H", "--grep", "Record: measurement", ref).splitlines()[0]
+    forged = world.git("commit-tree", f"{measured}^{{tree}}", "-p", ref, "-p", f"{measured}^2", "-F", "-",
+                       stdin=world.git("log", "-1", "--format=%B", measured).replace("0.98", "5.0"))  # fmt: skip
+    world.git("update-ref", ref, forged)
+    ran = world.run("log")
+    assert ran.code == 1
+    assert "which has its number" in ran.err

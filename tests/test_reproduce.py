@@ -164,3 +164,26 @@ def test_lineage_tells_what_stands_on_what(world: World) -> None:
     assert {(e["source"], e["target"], e["kind"]) for e in told["edges"]} == {
         ("theirs", "cpu/first", "adopted"), ("cpu/first", "cpu/second", "adopted"), ("theirs", "cpu/r", "reproduced")}  # fmt: skip
     assert world.ok("lineage", "--mermaid").startswith("graph LR\n    n0[")
+
+
+def test_the_files_that_a_commit_leaves_alone_are_those_it_was_made_beside(world: World) -> None:
+    """Of several editable files each commit changes one: it is measured with the other as it was there."""
+    world.commit({"solver.py": "from more import N\nALPHA = 0.3\n", "more.py": "N = 5\n"}, "two files")
+    world.configure(editable="solver.py more.py")
+    world.git("checkout", "-qb", "theirs")
+    world.commit({"more.py": "N = 7\n"}, "first the one")
+    world.commit({"solver.py": "from more import N\nALPHA = 0.6\n"}, "then the other")
+    world.git("checkout", "-q", "main")
+    found = reproduced(world, "--tag", "r", "--each")
+    values = {r["description"]: [run["value"] for run in r["base"]] for r in found}
+    assert values["then the other"][0] == pytest.approx(values["first the one"][0] + 0.04)
+    assert found[0]["measured"] == pytest.approx(0.13)
+
+
+def test_no_run_counts_twice(world: World) -> None:
+    """The baseline's runs are those of what the source began with: their deviation is pooled once."""
+    claim(world, 0.87, ("one", solver(alpha=0.4), 0.92))
+    (found,) = reproduced(world, "--tag", "r", "--runs", "2")
+    groups = [[run["value"] for run in found[arm]] for arm in ("base", "tip")]
+    sd = math.sqrt(sum((values[0] - values[1]) ** 2 / 2 for values in groups) / 2)
+    assert found["error"] == pytest.approx(2.920 * sd)  # t of two degrees, √(1/2 + 1/2) = 1

@@ -51,22 +51,24 @@ def command(session: str | None, mermaid: bool, as_json: bool) -> None:
 
 
 def _tree(lineage: Lineage) -> Iterator[str]:
-    """From those that nobody took from, down to what they stand on."""
-    roots = [key for key in lineage.nodes if not lineage.adopters(key)] or list(lineage.nodes)[:1]
-    for root in roots:
-        yield _label(lineage.nodes[root])
-        yield from _branches(lineage, root, "", {root})
+    """From those that nobody took from, down to what they stand on; what was told once is not told again."""
+    roots = [key for key in lineage.nodes if not lineage.adopters(key)]
+    told: set[str] = set()
+    for root in (*roots, *lineage.nodes):  # two that took from each other have no root
+        if root not in told:
+            yield _label(lineage.nodes[root])
+            yield from _branches(lineage, root, "", told)
 
 
-def _branches(lineage: Lineage, key: str, indent: str, above: set[str]) -> Iterator[str]:
+def _branches(lineage: Lineage, key: str, indent: str, told: set[str]) -> Iterator[str]:
+    told.add(key)
     edges = lineage.sources(key)
     for edge in edges:
-        last = edge is edges[-1]
-        again = edge.source in above  # two that took from each other
-        source = f"{_told(edge)} {_label(lineage.nodes[edge.source])}"
-        yield f"{indent}{'└─' if last else '├─'} {source}{' (see above)' if again else ''}"
+        last, again = edge is edges[-1], edge.source in told
+        more = " (see above)" if again and lineage.sources(edge.source) else ""
+        yield f"{indent}{'└─' if last else '├─'} {_told(edge)} {_label(lineage.nodes[edge.source])}{more}"
         if not again:
-            yield from _branches(lineage, edge.source, indent + ("   " if last else "│  "), above | {edge.source})
+            yield from _branches(lineage, edge.source, indent + ("   " if last else "│  "), told)
 
 
 def _told(edge: Edge) -> str:

@@ -47,7 +47,7 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(2, runs)), asked)
+    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs)), asked)
     offer = offer_for(repository, settings, session, asked.source)
     steps = _steps(offer, each, asked.commits)
     if asked.dry_run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.record import Record
@@ -86,9 +86,12 @@ def trace(books: Iterable[tuple[Notebook, Sequence[Ancestor]]], findings: Iterab
         names.learn(book.session.name, book.session.branch.removeprefix("refs/heads/"), book.opening, book.branch_tip)
     for finding in reports:
         key = names.of(finding.record.identity, finding.report.head) or finding.report.key
-        here = nodes.get(key)
-        nodes[key] = Node(key, one_line(finding.report.title or finding.about), finding.report.url, bool(here and here.here),
-                          finding.baseline, finding.best)  # fmt: skip
+        own_node = nodes.get(key)
+        title, url = one_line(finding.report.title or finding.about), finding.report.url
+        if own_node and own_node.here:  # what it says of itself here is not for a report to change
+            nodes[key] = replace(own_node, title=title, url=url)
+        else:
+            nodes[key] = Node(key, title, url, baseline=finding.baseline, best=finding.best)
         branch = f"{finding.report.hub}@{finding.report.branch}" if finding.report.branch else ""
         names.learn(key, finding.report.key, finding.record.identity, finding.report.head, branch)
     for book, ancestors in own:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,7 +159,7 @@ def _whole(
         description=f"all of {source.key}: {len(authors)} commits",
         author=dataclasses.replace(most, seconds_since_epoch=max((a.seconds_since_epoch for a in authors), default=0)),
         fate=Fate.KEPT,
-        claim=Claim("", "keep", finding.best, finding.delta, finding.source) if finding else None,
+        claim=Claim("", "keep", finding.best, _claimed(steps, finding), finding.source) if finding else None,
         beside=_beside(store, source.head, files, editable),
         base=branch.base or source.base,
         **_Texts(store, [files], editable).sides(files),
@@ -183,6 +184,14 @@ def _plain(author: Author | None) -> Author:
         else ("", "")
     )
     return Author(name or "unknown", email or "unknown@localhost", max(0, author.seconds_since_epoch if author else 0))
+
+
+def _claimed(steps: Sequence[Step], finding: Finding) -> float | None:
+    """What the kept steps are said to have changed together: of a part of a branch, not what its whole table says."""
+    kept = [step.claimed for step in steps if step.fate is Fate.KEPT]
+    if kept and None not in kept:
+        return math.fsum(change or 0.0 for change in kept)
+    return finding.delta if len(kept) == finding.counts.get("keep") else None
 
 
 # -- what may not be taken --------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from autoresearch_git.replication import Outcome, Replication
 
 PREFIX = "Autoresearch-"
 ADOPTED = "Adopted-from"
+LONGEST_SOURCE = 600  # characters; a branch may have a long name
 _TRAILER = re.compile(rf"^(Autoresearch-[A-Za-z]+|{ADOPTED}): (.*)$")
 _OWN_KEYS = {"seed", "channel", "crash", "arm"}
 
@@ -50,7 +51,7 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Inspiration", one_line(experiment.inspired_by)),
         ("Claimed", "" if experiment.claimed is None else repr(experiment.claimed)),
     ]
-    adopted = [f"{ADOPTED}: {one_line(experiment.adopted_from)}"] if experiment.adopted_from else []
+    adopted = [f"{ADOPTED}: {one_line(experiment.adopted_from, LONGEST_SOURCE)}"] if experiment.adopted_from else []
     return [*(f"{PREFIX}{key}: {value}" for key, value in rows if value), *adopted]
 
 
@@ -243,7 +244,7 @@ def read_experiment(message: str) -> Experiment:
         reason=_told(found, "Reason"),
         researcher=_told(found, "Researcher"),
         inspired_by=_told(found, "Inspiration"),
-        adopted_from=_told(found, ADOPTED),
+        adopted_from=one_line("".join(found.get(ADOPTED, [])[:1]), LONGEST_SOURCE),
         claimed=float(found["Claimed"][0]) if "Claimed" in found else None,
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
