@@ -162,7 +162,7 @@ def test_people_read_numbers_and_the_word_and_strangers_text_is_inert(ada: Autho
     assert "**confirmed**, that is, it is better here, and not by chance. score changed by +0.1098 ± 0.0033" in pull
     assert "+0.110000 was claimed" in pull
     (row,) = cells(paper)[1:]
-    assert row[1:5] == ["+0.030000", "−0.16000 ± 0.00067", "contradicted", "2 runs, 2 without it"]
+    assert row[1:5] == ["+0.030000", "−0.16000 ± 0.00083", "contradicted", "2 runs, 2 without it"]
 
 
 def test_however_much_was_adopted_the_comment_stays_small_and_a_crash_is_told(ada: Author) -> None:
@@ -233,7 +233,7 @@ def test_a_terminal_is_asked_apart_and_only_where_there_is_something_new_to_say(
     preview, asked, _ = rest.partition(f"comment on {PULL}, {PAPER} and {OTHER}? [y/N]")
     assert asked
     assert f"comment    {PULL}, new: confirmed: claimed +0.110000, here +0.1098 ± 0.0033 on cpu" in preview
-    assert f"comment    {PAPER}, new: contradicted: claimed +0.030000, here −0.16000 ± 0.00067 on cpu" in preview
+    assert f"comment    {PAPER}, new: contradicted: claimed +0.030000, here −0.16000 ± 0.00083 on cpu" in preview
     assert (declined.code, len(ada.hub.pulls), any(comments(ada).values())) == (0, 2, False)
     agreed = ada.answer("y\n")
     assert agreed.err.count("? [y/N]") == 1, "the publication is in place"
