@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from autoresearch_git.commands import adopt_console as shown
-from autoresearch_git.commands import running
-from autoresearch_git.commands.adoption import Asked, again, confinement, confirm, offer_for, session_for, takes_source
+from autoresearch_git.commands import console, running
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -52,7 +52,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
         raise AutoresearchError(
             f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
         )
-    confirm("take these unmeasured" if trust else "measure these here", "adopted", asked.yes)
+    console.confirm("take these unmeasured" if trust else "measure these here", asked.yes, "nothing was adopted")
     wishes = [word for word, wanted in (("--whole", whole), ("--trust", trust)) if wanted]
     order_again = ["--order", order] if order != "as-made" else []
     settings = dataclasses.replace(settings, experiments=0, hours=0.0)  # those end a night's research, not an adoption

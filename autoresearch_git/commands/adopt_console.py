@@ -40,9 +40,8 @@ def _lines(offer: Offer, chosen: Sequence[Step], session: Session, whole_diff: b
     steps = list(chosen) if offer.whole in chosen else [*chosen, *(s for s in offer.steps if s not in chosen)]
     order = {step.sha: i for i, step in enumerate(offer.steps)}
     taken = [step for step in chosen if not step.refused]
-    if taken == [
-        step for step in offer.steps if step in taken
-    ]:  # in the order in which they were made, those left out in their place
+    as_made = [step for step in offer.steps if step in taken]
+    if taken == as_made:  # then what is left out has its place between them
         steps.sort(key=lambda step: order.get(step.sha, -1))
     yield f"source     {offer.source.key}, at {offer.source.head[:12]}"
     if offer.source.report.title:
@@ -106,10 +105,10 @@ def _step_fields(step: Step, taken: bool) -> dict[str, Any]:
 
 
 def outcome(offer: Offer, steps: Sequence[Step], skipped: Sequence[tuple[Step, str]], book: Notebook) -> None:
-    """What became of each commit here, beside what was claimed; to stderr."""
+    """Which of the commits were left out, and why; to stderr."""
     tried = {e.adopted_from for e in book.experiments}
-    why = {step.sha: reason for step, reason in skipped}
+    why = {step.label: reason for step, reason in skipped}
     for step in steps:
         if f"{offer.source.key} {step.label}" not in tried:
-            reason = why.get(step.sha, "not tried yet")
+            reason = why.get(step.label, "not tried yet")
             click.echo(f"left out  {step.sha[:7]}  {one_line(step.description, 100)}  ({one_line(reason)})", err=True)

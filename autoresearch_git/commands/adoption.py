@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from autoresearch_git.commands import community, running
+from autoresearch_git.commands import community, console, running
 from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.offers import Offer, Step, read_offer
 from autoresearch_git.config import Settings
@@ -98,8 +97,8 @@ def _fixed(session: Session, name: str) -> Any:
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:
     """What `word` offers to the session; a step that the loop would refuse is refused here already, with the same reason."""
     with community.read_library(repository) as library:
-        sources = community.sources(repository, settings, library, session.base, running.say)
-        reader = EvidenceReader(sources.store, session.metric, session.editable, running.say)
+        sources = community.sources(repository, settings, library, session.base, console.say)
+        reader = EvidenceReader(sources.store, session.metric, session.editable, console.say)
         offer = read_offer(sources.store, reader, sources.find(word))
     harness = python_texts(repository, session, read_harness(repository, session))
     steps = tuple(_screened(step, session.editable, harness) for step in offer.steps)
@@ -111,16 +110,6 @@ def _screened(step: Step, editable: tuple[str, ...], harness: Mapping[str, str])
         return step
     refused = screening.refusal(Proposal(step.description, step.after), step.before, editable, harness)
     return dataclasses.replace(step, refused=refused)
-
-
-def confirm(what: str, done: str, yes: bool) -> None:
-    """Ask the user whether to do `what`. Raises AutoresearchError, saying that nothing was `done`, where they do not want it."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise AutoresearchError(f"nothing was {done}: there is nobody to ask", "look at it with --dry-run, then add --yes")
-    if not click.confirm(f"{what}?", default=False, err=True):
-        raise AutoresearchError(f"nothing was {done}", "run it again when you are ready")
 
 
 def confinement(unsandboxed: bool) -> str:

@@ -119,6 +119,22 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
     return lines
 
 
+def say(text: str) -> None:
+    """Progress: a line to stderr, whatever a stranger wrote in it."""
+    click.echo(one_line(text, 400), err=True)
+
+
+def confirm(what: str, yes: bool, declined: str, unasked: str = "look at it with --dry-run, then add --yes") -> None:
+    """Ask the user whether to do `what`. Raises AutoresearchError where they do not agree, which leaves it at `declined`, or are
+    not there to be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise AutoresearchError("nobody is there to be asked", unasked)
+    if not click.confirm(f"{what}?", default=False, err=True):
+        raise AutoresearchError(declined, "the same command again, when you are ready")
+
+
 def write_file(path: Path, content: bytes, hint: str) -> None:
     """Write what the user asked for where they asked. Raises AutoresearchError where that is no place for a file."""
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import community, findings_leaderboard
+from autoresearch_git.commands import community, console, findings_leaderboard
 from autoresearch_git.commands import findings_console as shown
 from autoresearch_git.commands.community import Standpoint
 from autoresearch_git.community.comparable import Here
@@ -21,7 +21,6 @@ from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 from autoresearch_git.ledger.tables import way
-from autoresearch_git.plaintext import one_line
 from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 
@@ -91,20 +90,16 @@ def _rebuild(repository: Repository, settings: Settings) -> None:
 
 def _sync(repository: Repository, settings: Settings, library: Library) -> None:
     try:
-        told = community.sync(repository, settings, library, _say, community.PATIENCE, GIT_SECONDS)
+        told = community.sync(repository, settings, library, console.say, community.PATIENCE, GIT_SECONDS)
     except KeyboardInterrupt:
-        _say("interrupted; what was read is kept, and --sync goes on with the rest")
+        console.say("interrupted; what was read is kept, and --sync goes on with the rest")
         raise SystemExit(130) from None
     if not told.read and not told.unread:
         raise community.no_hub()
     if not told.read:
         raise AutoresearchError("no hub could be read", "mend what the lines above say, or git config autoresearch.hub OWNER/NAME")
     spent = f" ({count(told.calls, 'call')}, {count(told.points, 'point')})" if told.calls else ""
-    _say(f"{count(told.reports, 'report')} new or changed, {count(told.findings, 'finding')} in them{spent}")
-
-
-def _say(text: str) -> None:
-    click.echo(one_line(text, 400), err=True)
+    console.say(f"{count(told.reports, 'report')} new or changed, {count(told.findings, 'finding')} in them{spent}")
 
 
 def _metric(library: Library, name: str) -> Metric:
@@ -144,10 +139,10 @@ def _list(place: Standpoint, platform: str | None, everything: bool, limit: int,
     if listed:
         shown.table(listed[:limit])
     if len(listed) > limit:
-        _say(f"… and {len(listed) - limit} more; --limit {len(listed)} shows them")
+        console.say(f"… and {len(listed) - limit} more; --limit {len(listed)} shows them")
     counts = library.platforms()
     rest = "" if everything or not counts else f" (all: {_where(counts)}; --all shows them)"
-    _say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "
+    console.say(f"{len(ranked)} of {sum(counts.values())} findings may stand beside {here.metric.name} on {here.platform} "
          f"in {here.budget:g} s{rest}")  # fmt: skip
 
 
@@ -186,7 +181,7 @@ def show(place: Standpoint, name: str, as_json: bool) -> None:
     if not found:
         pulls = place.library.told_of_in(name)
         for pull in pulls:
-            _say(f"{name} is the paper of {pull}")
+            console.say(f"{name} is the paper of {pull}")
         found = [finding for pull in pulls for finding in place.library.named(pull)]
     if not found and place.library.has_report(name):
         raise AutoresearchError(f"{name} was read, and claims no result", "git autoresearch findings --all lists what does")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from autoresearch_git import tokens
-from autoresearch_git.commands import publication, publish_comments, publish_console
+from autoresearch_git.commands import console, publication, publish_comments, publish_console
+from autoresearch_git.commands.console import say
 from autoresearch_git.commands.publication import Draft
-from autoresearch_git.commands.publish_console import say
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
 from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -151,7 +151,7 @@ def _agree(draft: Draft, publisher: Publisher, asked: Asked) -> Commenter | None
     if wanted and (changes or wanted.changes()):
         publish_comments.preview(wanted, folder)
     if changes or (wanted and wanted.changes()):
-        _confirm("publish this", asked.yes, "nothing was published", "look at it with --dry-run, then add --yes")
+        console.confirm("publish this", asked.yes, "nothing was published")
     if comments and not wanted and comments.changes():
         publish_comments.preview(comments, folder)
         wanted = comments if publish_comments.agreed(comments) else None
@@ -163,7 +163,7 @@ def _unpublish(draft: Draft, asked: Asked) -> Published:
     is_open = publish_console.preview_withdrawal(draft, publisher.plan)
     publish_comments.preview_withdrawal(publish_comments.look(draft, publisher, asked.hub))
     if is_open:
-        _confirm("close what is open", asked.yes, "nothing was withdrawn", "look at the lines above, then add --yes")
+        console.confirm("close what is open", asked.yes, "nothing was withdrawn", "look at the lines above, then add --yes")
     return _carry_out(draft, publisher, publisher.withdraw)
 
 
@@ -190,16 +190,6 @@ def _publisher(draft: Draft, asked: Asked) -> Publisher:
     wishes = Wishes(asked.tag, asked.fork, asked.discards, draft.settings.category, before)
     plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
     return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, say)
-
-
-def _confirm(what: str, yes: bool, declined: str, unasked: str) -> None:
-    """Raises AutoresearchError where the user does not agree, which leaves it at `declined`, or is not there to be asked."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise AutoresearchError("nobody is there to be asked", unasked)
-    if not click.confirm(f"{what}?", default=False, err=True):
-        raise AutoresearchError(declined, "the same command again, when you are ready")
 
 
 def _carry_out(draft: Draft, publisher: Publisher, act: Callable[[], Published]) -> Published:

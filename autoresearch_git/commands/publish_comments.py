@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoresearch_git.commands.console import say
 from autoresearch_git.commands.publication import Draft
-from autoresearch_git.commands.publish_console import row, say, write_comments
+from autoresearch_git.commands.publish_console import row, write_comments
 from autoresearch_git.community.hubs import Hub, hub_at, hubs, token_for
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.publishing.place import Place

@@ -27,10 +27,6 @@ if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
 SHOWN_LINES = 60  # of each body in the preview; all of it is in the files that it names
 
 
-def say(text: str) -> None:
-    click.echo(one_line(text, 400), err=True)
-
-
 def row(label: str, text: str) -> None:
     click.echo(f"{label:<10} {one_line(text, 400)}", err=True)
 
@@ -39,7 +35,7 @@ def show(draft: Draft, told: Pages, comments: dict[str, str], output: Path | Non
     """Everything, to stdout and to files; nobody was asked anything. `comments` are by their sources."""
     files = [*_write(draft, told, output), *write_comments(comments, output)] if output else []
     for problem in publication.notes_problems(draft.repository, draft.paper):
-        say(f"note: {problem}")
+        console.say(f"note: {problem}")
     if as_json:
         fields = {"title": told.title, "pull_request": told.pull, "discussion": told.paper, "commit": draft.head}
         click.echo(json.dumps({**fields, "comments": comments}))
@@ -49,7 +45,7 @@ def show(draft: Draft, told: Pages, comments: dict[str, str], output: Path | Non
     for name, body in (("pull request", told.pull), ("Discussion", told.paper), *commented):
         click.echo(f"\n======== {name} ========\n\n{defuse(body, len(body)) if sys.stdout.isatty() else body}")
     for file in files:
-        say(f"wrote {file}")
+        console.say(f"wrote {file}")
 
 
 def _write(draft: Draft, told: Pages, folder: Path) -> list[Path]:
@@ -172,8 +168,8 @@ def tell(published: Published, as_json: bool) -> None:
         return
     nothing = "what was published is closed" if place.withdrawn else "everything is in place"
     for line in published.done or (f"nothing to do: {nothing}",):
-        say(line)
+        console.say(line)
     for note in published.notes:
-        say(f"note: {note}")
+        console.say(f"note: {note}")
     for url in filter(None, (place.pull, place.discussion, *published.comments)):
         click.echo(url)

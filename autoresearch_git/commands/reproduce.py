@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, again, confinement, confirm, offer_for, session_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -57,7 +57,7 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     shown.preview(offer, steps, session, begun, kind, asked.whole_diff)
     if refused := next((step for step in steps if step.refused), None):
         raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
-    confirm(f"measure {len(steps) * 2 * runs} runs here", "measured", asked.yes)
+    console.confirm(f"measure {len(steps) * 2 * runs} runs here", asked.yes, "nothing was measured")
     wishes = ["--runs", str(runs), *(["--each"] if each else [])]
     with running.foreground(begun, again("reproduce", asked, session, *wishes)) as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)

@@ -23,7 +23,6 @@ from autoresearch_git.experiment import Figure, Metric, Session
 from autoresearch_git.lab import machine, process, sandbox, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, free_tag
-from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository
 from autoresearch_git.research.loop import Limits, Loop
 from autoresearch_git.research.researchers import Researcher
@@ -77,13 +76,9 @@ def foreground(begun: bool, again: str, experiments: int = 0) -> Iterator[Foregr
             here.live.close()
 
 
-def say(text: str) -> None:
-    click.echo(one_line(text, 400), err=True)
-
-
 def _say_how_to_go_on(live: LiveSession | None, experiments: int, begun: bool, again: str) -> None:
     if live is None and not begun:
-        say("stopped before the session began; nothing was changed")
+        console.say("stopped before the session began; nothing was changed")
         return
     done = max(0, len(live.book.experiments) - max(1, live.began_with)) if live else 0
     left = f" --experiments {experiments - done}" if experiments > done else ""

@@ -113,13 +113,13 @@ def _read_hubs(repository: Repository, settings: Settings) -> bool:
     """Read what is new at the hubs, as far as a short while allows. Nothing of it can fail a session. False: nothing is there."""
     try:
         with community.read_library(repository) as library:
-            told = community.sync(repository, settings, library, running.say, SYNC_PATIENCE, SYNC_SECONDS)
+            told = community.sync(repository, settings, library, console.say, SYNC_PATIENCE, SYNC_SECONDS)
             if told.others:
                 are = "is" if told.others == 1 else "are"
-                running.say(f"{count(told.others, 'report')} of others {are} new ({count(told.others_findings, 'finding')})")
+                console.say(f"{count(told.others, 'report')} of others {are} new ({count(told.others_findings, 'finding')})")
             return library.count_reports() > 0
     except (AutoresearchError, sqlite3.Error) as error:
-        running.say(f"note: the community could not be read: {error}")
+        console.say(f"note: the community could not be read: {error}")
         return False
 
 

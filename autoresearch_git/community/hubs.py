@@ -41,6 +41,11 @@ class Hub:
     note: str = ""  # one line to tell the user; '' mostly
 
     @property
+    def below(self) -> str:
+        """Where its refs lie in the store of strangers' objects."""
+        return f"refs/hubs/{self.key}/"
+
+    @property
     def web(self) -> str:
         """Its page: https://github.com/owner/name; '' where only git can be read."""
         return f"{self.api.partition(':')[0]}://{self.host}/{self.owner_name}" if self.api else ""

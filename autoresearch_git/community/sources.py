@@ -90,7 +90,7 @@ class Sources:
         report = self.library.report(f"{hub.name}#{number}") or Report(hub.name, "pull", number)
         if report.kind == "discussion":
             return self._of_paper(hub, report)
-        below = self._below(hub)
+        below = hub.below
         head, default = self._fetched(hub, f"refs/pull/{number}/head", f"{below}pull/{number}")
         told = _record_of(report)
         base = told.base if told.base and self.store.is_ancestor(told.base, head) else default
@@ -153,28 +153,25 @@ class Sources:
         return None
 
     def _notebook(self, hub: Hub, report: Report) -> Source:
-        below = self._below(hub)
+        below = hub.below
         self._fetched(hub, f"{notebook.NAMESPACE}{report.name}", f"{below}autoresearch/{report.name}")
         book = notebook.read(self.store, f"{below}autoresearch/{report.name}")
         return Source(report.key, book.head, book.session.base, report, below)
 
     def _branch(self, hub: Hub, branch: str) -> Source:
-        below = self._below(hub)
+        below = hub.below
         head, default = self._fetched(hub, f"refs/heads/{branch}", f"{below}heads/{branch}")
         report = self.library.report(f"{hub.name}@{branch}") or Report(
             hub.name, "branch", one_line(branch), branch=one_line(branch)
         )
         return Source(f"{_label(hub)}@{one_line(branch)}", head, default, report, below)
 
-    def _below(self, hub: Hub) -> str:
-        return f"refs/hubs/{hub.key}/"
-
     def _fetched(self, hub: Hub, ref: str, local: str) -> tuple[str, str]:
         """(the commit that `ref` of the hub stands at, the tip of the hub's default branch), both in the store now. Without a
         network what was fetched before is taken, and said."""
         if not self.repository.valid_ref(ref):
             raise AutoresearchError(f"{one_line(ref, 80)!r} cannot be the name of a branch", "check how it is written")
-        below = self._below(hub)
+        below = hub.below
         try:
             remote = Remote(hub.url, self.secret(hub))
             there = self.store.list_remote(remote, ref, "refs/heads/*")

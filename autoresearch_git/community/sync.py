@@ -125,16 +125,16 @@ class Syncer:
         patterns = (*(left for left, _ in _places(hub)), "refs/heads/*")
         there = self.store.list_remote(remote, *patterns, timeout=min(60.0, self.git_seconds))
         default = there.default_branch
-        places = [*_places(hub), *([(f"refs/heads/{default}", f"{_below(hub)}heads/{default}")] if default else [])]
+        places = [*_places(hub), *([(f"refs/heads/{default}", f"{hub.below}heads/{default}")] if default else [])]
         wanted = {ref: local for ref in there.refs if (local := _local(ref, places))}
-        here = self.store.refs_below(_below(hub))
+        here = self.store.refs_below(hub.below)
         new = {ref: local for ref, local in wanted.items() if here.get(local) != there.refs[ref]}
         if new:
             self.tell(f"{hub.name}: fetching {len(new)} branches")
             refused = self.store.fetch(remote, [f"+{left}:{right}" for left, right in places], timeout=self.git_seconds, wanted=new)
             done.problems += [f"{ref} was not taken: {why}" for ref, why in sorted(refused.items())[:20]]
         state = self.library.hub_state(hub.name)
-        state["default"] = f"{_below(hub)}heads/{default}" if default else ""
+        state["default"] = f"{hub.below}heads/{default}" if default else ""
         with self.library.transaction():
             self.library.put_hub_state(hub.name, state)
             done.reports += self._put_refs(hub, set(wanted.values()))
@@ -142,7 +142,7 @@ class Syncer:
     def _put_refs(self, hub: Hub, there: set[str]) -> int:
         """Reports for what git alone tells: heads of pull requests that the API did not list, branches and notebooks. A branch
         or notebook that is not `there` any more, or is told by a pull request now, is no report of its own."""
-        below = _below(hub)
+        below = hub.below
         refs = {name: sha for name, sha in self.store.refs_below(below).items() if name in there}
         found: list[Report] = []
         listed = self.library.report_heads(hub.name, "pull")
@@ -198,7 +198,7 @@ class Syncer:
     def _evidence_of_each(self, hub: Hub, reports: Sequence[Report], default: str) -> list[Evidence]:
         """What git says of the reports; where one of them cannot be read so, the others still are."""
         try:
-            return self._evidence.read(_below(hub), reports, default)
+            return self._evidence.read(hub.below, reports, default)
         except AutoresearchError as error:
             if len(reports) == 1:
                 self.tell(f"{reports[0].key}: {error.message}")
@@ -238,13 +238,9 @@ def _stopped_at(page: Page, before: Cursor, known: str) -> Cursor:
     )
 
 
-def _below(hub: Hub) -> str:
-    return f"refs/hubs/{hub.key}/"
-
-
 def _places(hub: Hub) -> list[tuple[str, str]]:
     """(pattern at the hub, place in the store) of what is fetched."""
-    below = _below(hub)
+    below = hub.below
     return [
         ("refs/pull/*/head", f"{below}pull/*"),
         ("refs/heads/exp/*", f"{below}heads/exp/*"),
