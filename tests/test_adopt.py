@@ -398,3 +398,17 @@ def test_a_record_that_measures_what_was_measured_is_refused(world: World, their
     ran = world.run("log")
     assert ran.code == 1
     assert "which has its number" in ran.err
+
+
+def test_what_was_taken_on_trust_is_measured_on_the_data_of_the_baseline(world: World) -> None:
+    world.commit({"bench.py": "import json, os\nfrom solver import ALPHA\ndata = 'old' if ALPHA == 0.3 else 'new'\n"
+                              "open(os.environ['AUTORESEARCH_RESULT'], 'a').write(json.dumps({'score': ALPHA, 'data': data}) + '\\n')\n"
+                              "print('score:', ALPHA)\n"}, "a harness that reports")  # fmt: skip
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, spaced(0.5, 5), "on other data")
+    world.git("checkout", "-q", "main")
+    adopted(world, "theirs", "--trust", "--tag", "t")
+    ran = world.run("start", "--resume", "--tag", "t", "--experiments", "1")
+    assert ran.code == 1
+    assert "the data changed since this session's baseline" in ran.err
+    assert world.experiments()[1]["score"] is None

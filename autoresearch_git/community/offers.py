@@ -178,12 +178,11 @@ def _fate(commit: BranchCommit, claim: Claim | None, measured: bool) -> Fate:
 
 def _plain(author: Author | None) -> Author:
     """An author that git takes and that no terminal obeys."""
+    given = author or Author("", "", 0)
     name, email = (
-        (one_line(text, 400).translate({ord(c): None for c in "<>"})[:100].strip(_CRUD) for text in (author.name, author.email))
-        if author
-        else ("", "")
+        one_line(text, 400).translate({ord(c): None for c in "<>"})[:100].strip(_CRUD) for text in (given.name, given.email)
     )
-    return Author(name or "unknown", email or "unknown@localhost", max(0, author.seconds_since_epoch if author else 0))
+    return Author(name or "unknown", email or "unknown@localhost", max(0, given.seconds_since_epoch))
 
 
 def _claimed(steps: Sequence[Step], finding: Finding) -> float | None:

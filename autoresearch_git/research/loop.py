@@ -189,6 +189,7 @@ class Loop:
             run_name(incumbent.number, 1), incumbent.commit, {}, first.seed, pace.told(None, first, first), self.report.progress,
             foreign=True,
         )  # fmt: skip
+        self.check_data(measurement)
         self.report.measured(measurement)
         if measurement.value is None:
             last = next(e for e in reversed(self.live.book.experiments) if e.status.advances and e.value is not None)
