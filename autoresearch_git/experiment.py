@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Figure = float | int | str | bool | None
+LARGEST_FILE = 256 * 1024  # bytes of an editable file: more than a person reads
 
 
 class Status(str, enum.Enum):

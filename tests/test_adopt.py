@@ -83,6 +83,7 @@ def test_the_offer_lists_claims_and_flags_what_is_no_finding(world: World, their
     shown = world.ok("adopt", "theirs", "--dry-run")
     assert "take  " + theirs["alpha"][:7] in shown
     assert "+0.080000" in shown
+    assert "\nfiles      solver.py\n" in shown
     assert "+ALPHA = 0.5  # step" in shown
     assert not world.git("for-each-ref", "refs/autoresearch"), "a look leaves nothing behind"
 

@@ -385,7 +385,7 @@ def test_replications_by_others_raise_or_end_the_trust(hub: Repository, empty: W
     assert _findings(empty)["ada/research#1"]["evidence"] == "self-reported"
     hub.discussion("again", _record(replications=[told]), author="bob")
     hub.discussion("again and again", _record(replications=[told, told]), author="bob")
-    hub.discussion("me too", _record(replications=[told]), author="cat")
+    hub.discussion("me too", _record(replications=[{**told, "of": "Ada/Research#1"}]), author="cat")
     empty.ok("findings", "--sync")
     assert _findings(empty)["ada/research#1"]["evidence"] == "reproduced ×2"
     assert "-0.017100 measured" in empty.ok("findings", "show", "1")
@@ -394,6 +394,22 @@ def test_replications_by_others_raise_or_end_the_trust(hub: Repository, empty: W
     empty.ok("findings", "--sync")
     assert _findings(empty) == {}
     assert _findings(empty, "--all")["ada/research#1"]["evidence"] == "contradicted"
+
+
+def test_what_a_comment_says_counts_however_it_spells_the_name(hub: Repository, empty: World) -> None:
+    told = {"outcome": "confirmed", "platform": "H100", "claimed": -0.0179, "measured": -0.0171}
+    names = {
+        "bob": "ada/research#1",
+        "cat": "Ada/Research#1",
+        "dan": "github.com/ada/research#1",
+        "eve": "ada/research#11",
+        "ann": "ada/research#1",
+    }
+    comments = [(who, _record(replications=[{**told, "of": name}])) for who, name in names.items()]
+    head = _session(hub, "exp/H100/a", [("WARMDOWN_RATIO 0.5 to 0.7", _better(TRAIN, "0.5", "0.7"), 0.98, "keep")])
+    hub.pull(head, "claim", author="ann", head_name="exp/H100/a", comments=comments)
+    empty.ok("findings", "--sync")
+    assert _findings(empty)["ada/research#1"]["evidence"] == "reproduced ×3"
 
 
 # -- the library ------------------------------------------------------------------------------------------------------

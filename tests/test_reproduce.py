@@ -148,6 +148,11 @@ def test_a_changed_record_is_found(world: World) -> None:
     ran = world.run("log", "--verify")
     assert ran.code == 1
     assert "replication (record " in ran.out + ran.err
+    flattered = message.replace('"outcome":"confirmed"', '"outcome":"contradicted"')
+    assert flattered != message
+    forged = world.git("commit-tree", f"{tip}^{{tree}}", "-p", parents[0], "-p", parents[1], "-F", "-", stdin=flattered)
+    world.git("update-ref", ref, forged)
+    assert f"its commit {parents[1][:10]} say different things" in world.run("log", "--verify").out
 
 
 def test_lineage_tells_what_stands_on_what(world: World) -> None:

@@ -47,6 +47,8 @@ def _lines(offer: Offer, chosen: Sequence[Step], session: Session, whole_diff: b
     if offer.source.report.title:
         yield f"about      {one_line(offer.source.report.title)}"
     yield f"commits    {len(offer.steps)}, of which {len(taken)} would be measured here"
+    if taken:
+        yield f"files      {', '.join(one_line(path, 100) for path in sorted({path for step in taken for path in step.changed}))}"
     for step in steps:
         yield row(step, session, step in taken)
     diff = list(_diff(taken))

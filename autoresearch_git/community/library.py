@@ -314,9 +314,10 @@ class Library:
         its finding, or else the commit that is its."""
         found: dict[tuple[str, str], Replication] = {}
         authors = dict(self._db.execute("SELECT key, author FROM reports"))
+        keys = {key.casefold(): key for key in authors} | {key: key for key in authors}
         for name, author, text in self._db.execute("SELECT of, author, json FROM replications ORDER BY rowid"):
             replication = Replication(**json.loads(text))
-            of = name if name in authors else self._report_with(replication.commit) or name
+            of = keys.get(name) or keys.get(name.casefold()) or self._report_with(replication.commit) or name
             if authors.get(of) != author:
                 found[(of, author)] = replication
         grouped: dict[str, list[Replication]] = {}
@@ -333,8 +334,15 @@ def _replied(report: Report) -> Iterator[tuple[str, Replication]]:
         except record.BrokenRecordError:
             continue
         for replication in told.replications if told else ():
-            if replication.of == report.key:
-                yield comment.author, replication
+            if _same_report(replication.of, report.key):
+                yield comment.author, dataclasses.replace(replication, of=report.key)
+
+
+def _same_report(one: str, other: str) -> bool:
+    """Whether two names are of one report: the letters of a forge's names have no case, and the host of
+    a reader's own forge is left out."""
+    one, other = f"/{one}".casefold(), f"/{other}".casefold()
+    return one.endswith(other) or other.endswith(one)
 
 
 _CLAIM = "c.description, c.status, c.value, c.delta, c.source, c.commit_, c.sha, c.changes, c.lines"

@@ -18,13 +18,12 @@ from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.findings import Claim, Finding, read_findings
 from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Author, Metric
+from autoresearch_git.experiment import LARGEST_FILE, Author, Metric
 from autoresearch_git.lab.harness import is_prose
 from autoresearch_git.plaintext import is_hidden, one_line
 from autoresearch_git.repository import ChangedFiles, FileChange, Store
 
 _CRUD = " .,:;<>\"\\'"  # git takes it off both ends of a name, and refuses what is nothing else
-SIZE_LIMIT = 256 * 1024  # bytes of one file
 MOST_STEPS = 1_000
 
 
@@ -142,7 +141,7 @@ def _steps(store: Store, branch: Branch, claims: Mapping[str, Claim], editable: 
 
 def _beside(store: Store, commit: str, files: ChangedFiles, editable: Sequence[str]) -> dict[str, str]:
     """The editable files that a commit leaves alone, as they are there."""
-    others = {path: store.read_file(commit, path, SIZE_LIMIT) for path in editable if path not in files and len(editable) > 1}
+    others = {path: store.read_file(commit, path, LARGEST_FILE) for path in editable if path not in files and len(editable) > 1}
     return {path: content.decode(errors="replace") for path, content in others.items() if content is not None}
 
 
@@ -202,7 +201,7 @@ class _Texts:
     def __init__(self, store: Store, commits: Sequence[ChangedFiles], editable: Sequence[str]) -> None:
         self._editable = editable
         changes = [change for files in commits for path, change in files.items() if path in editable]
-        self._found = dict(store.read_blobs((blob for change in changes for blob in (change.blob, change.old_blob)), SIZE_LIMIT))
+        self._found = dict(store.read_blobs((blob for change in changes for blob in (change.blob, change.old_blob)), LARGEST_FILE))
 
     def sides(self, files: ChangedFiles) -> dict[str, Any]:
         """The fields of a step that its changed files tell."""
@@ -220,7 +219,7 @@ class _Texts:
     def problem(self, change: FileChange) -> str:
         """Why what a file becomes cannot be taken; hidden characters that were there before are nobody's trick."""
         if change.blob not in self._found:
-            return f"is larger than {SIZE_LIMIT >> 10} KiB, or is missing"
+            return f"is larger than {LARGEST_FILE >> 10} KiB, or is missing"
         try:
             text = self._found[change.blob].decode()
         except UnicodeDecodeError:

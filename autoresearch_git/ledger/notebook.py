@@ -262,7 +262,7 @@ class _Walk:
             self.problems += _place_problems(name, record, commit, "") if commit else [f"{name} has no commit"]
         elif "replication" in kinds:
             name = f"replication (record {record.sha[:10]})"
-            self.problems += _place_problems(name, record, commit, self.session.base) if commit else [f"{name} has no commit"]
+            self.problems += _replication_problems(name, record, commit, self.session.base)
             self._follow(name, commit, self.session.editable, self.session.base)
 
     def _follow(self, name: str, commit: CommitMessage | None, allowed: Sequence[str], parent: str = "") -> None:
@@ -290,6 +290,14 @@ def _result_problems(record: CommitMessage, commit: CommitMessage | None, head: 
     if commit is None or not head:
         return [f"{name} has no {'result commit' if head else 'experiment before it'}"]
     return _place_problems(name, record, commit, head)
+
+
+def _replication_problems(name: str, record: CommitMessage, commit: CommitMessage | None, base: str) -> list[str]:
+    if commit is None:
+        return [f"{name} has no commit"]
+    differ = trailers.parse(record.text) != trailers.parse(commit.text)
+    said = [f"{name} and its commit {commit.sha[:10]} say different things"] if differ else []
+    return said + _place_problems(name, record, commit, base)
 
 
 def _place_problems(name: str, record: CommitMessage, commit: CommitMessage, head: str) -> list[str]:

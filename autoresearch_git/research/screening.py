@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from autoresearch_git.experiment import Proposal
+from autoresearch_git.experiment import LARGEST_FILE, Proposal
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import integrity
-
-SIZE_LIMIT = 256 * 1024  # bytes of one file
 
 
 def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, ...], harness: Mapping[str, str]) -> str:
@@ -25,8 +23,8 @@ def refusal(proposal: Proposal, before: Mapping[str, str], editable: tuple[str, 
     if not changed:
         return "it changes nothing"
     for path, text in changed.items():
-        if len(text.encode(errors="replace")) > SIZE_LIMIT or "\0" in text:
-            return f"{path} is larger than {SIZE_LIMIT >> 10} KiB or no text"
+        if len(text.encode(errors="replace")) > LARGEST_FILE or "\0" in text:
+            return f"{path} is larger than {LARGEST_FILE >> 10} KiB or no text"
         if path.endswith(".py"):
             try:
                 ast.parse(text)
