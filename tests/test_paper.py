@@ -8,12 +8,11 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from author import Author, said
-from conftest import SOLVER, World, make_toy, seal
+from conftest import SCRIPTS, SOLVER, World, make_toy, seal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from notebooks import experiment, write_session
@@ -368,7 +367,7 @@ def test_the_line_that_adopts_carries_whatever_the_session_was_run_with(toy: Wor
     assert (told["metric"], told["editable"]) == ("score (max)", "solver.py it's \\ one.py")
     words = shlex.split(told["run"])
     assert words[:2] == ["/bin/sh", "-c"]
-    assert words[2] == run.replace("{python}", sys.executable)
+    assert re.sub(rf"{SCRIPTS}/python[0-9.]*", "{python}", words[2]) == run
     assert told["budget"].startswith("90 s a run, killed after 777 s")
     assert told["prepare"] == "echo 'it is'"
 

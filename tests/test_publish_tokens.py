@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from author import FORK, Author
+from conftest import SCRIPTS
 
 SLOW = "#!/bin/sh\nsleep 1\n"
 
@@ -96,6 +99,21 @@ def test_the_token_is_in_the_users_variable_and_nowhere_else(watched: tuple[Auth
     assert files_with(ada.token, ada.world.root, tmp_path / "home", ada.github.folder) == []
     assert not any(ada.token in request.path for request in ada.github.requests)
     assert ada.token not in ada.github.dump()
+
+
+def test_no_git_that_is_started_has_it(ada: Author, tmp_path: Path) -> None:
+    real = shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(f'#!/bin/sh\necho "$GH_ENTERPRISE_TOKEN $*" >> {tmp_path}/started\nexec {real} "$@"\n')
+    (tmp_path / "bin" / "git").chmod(0o755)
+    path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    # Not as `git autoresearch`: git would look in its own folder first.
+    ran = subprocess.run([str(SCRIPTS / "git-autoresearch"), "publish", "--yes"], cwd=ada.world.root, capture_output=True, text=True,
+                         env=os.environ | ada.environment | path)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    started = (tmp_path / "started").read_text()
+    assert " push " in started
+    assert [line for line in started.splitlines() if ada.token in line] == []
 
 
 def test_nor_is_it_left_by_a_publication_that_fails(ada: Author, tmp_path: Path) -> None:

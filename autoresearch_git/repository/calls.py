@@ -14,10 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypedDict
 
-import git
-
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.repository.processes import GitFailed, failure, supervised
+
+# The user's tokens for GitHub's API: git is handed the one that it needs by a pipe, and neither it nor what it starts for the user
+# (ssh, a helper, a filter) sees any.
+_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+
+_held_back = {name: os.environ.pop(name) for name in _TOKENS if name in os.environ}
+import git  # noqa: E402 - it asks git for its version as it is imported, and git inherits the environment
+
+os.environ.update(_held_back)
 
 # git exports these to its subcommands and hooks; inherited, they would redirect our calls to another repository.
 _REPOSITORY_VARIABLES = [
@@ -34,10 +41,6 @@ _REPOSITORY_VARIABLES = [
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 ]
-
-# The user's tokens for GitHub's API: git is handed the one that it needs by a pipe, and neither it nor what it starts for the user
-# (ssh, a helper, a filter) sees any.
-_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 
 _ALWAYS = (
     "core.hooksPath=/dev/null",  # nobody's hook runs because of us
