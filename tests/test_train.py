@@ -39,7 +39,7 @@ UPSTREAM_CONSTANTS = {
 
 def environment(cache, **settings):
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-    fixed = {"HOME": str(cache), "AUTORESEARCH_CACHE": str(cache), "AUTORESEARCH_DEVICE": "cpu"}
+    fixed = {"HOME": str(cache), "AUTORESEARCH_CACHE": str(cache), "AUTORESEARCH_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     return kept | fixed | {"PYTHONDONTWRITEBYTECODE": "1"} | settings
 
 
@@ -94,10 +94,18 @@ class Train:
         assert not self.channel.exists()
 
 
+def cpu(name, value):
+    """An edit of one constant of the cpu block."""
+    return rf"(?<=^    ){name} = \S+(?=.*\n(?:    .*\n|\n)*elif DEVICE_CLASS == \"mps\")", f"{name} = {value}"
+
+
+SHORT_STEPS = cpu("TOTAL_BATCH_SIZE", "2**11")  # half a second then buys about as many steps as the clock needs to plan
+
+
 @pytest.fixture(scope="session")
 def first_run(cache, tmp_path_factory):
     """A run whose number of steps is planned by the clock."""
-    return Train(tmp_path_factory.mktemp("run"), cache, AUTORESEARCH_BUDGET="0.5")
+    return Train(tmp_path_factory.mktemp("run"), cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="0.5")
 
 
 def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
@@ -108,7 +116,7 @@ def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
     assert summary["num_steps"] == str(result["num_steps"]) == str(result["planned_steps"])
     assert summary["training_seconds"] == f"{result['training_seconds']:.1f}"
     assert float(summary["total_seconds"]) > result["training_seconds"]
-    assert summary["total_tokens_M"] == f"{result['num_steps'] * 4096 / 1e6:.1f}"
+    assert summary["total_tokens_M"] == f"{result['num_steps'] * 2048 / 1e6:.1f}"
     assert summary["mfu_percent"] == "0.00"  # no peak is known, so none is claimed
     assert float(summary["peak_vram_mb"]) > 100
     assert (summary["depth"], summary["seed"], summary["device_class"]) == ("2", "42", "cpu")
@@ -136,7 +144,7 @@ def test_progress_lines_read_like_upstreams(first_run):
 def test_the_same_steps_and_seed_agree_to_the_last_bit(first_run, cache, tmp_path):
     """Also across budgets: this one would have bought more steps."""
     steps = str(first_run.result["num_steps"])
-    again = Train(tmp_path, cache, AUTORESEARCH_BUDGET="60", AUTORESEARCH_STEPS=steps)
+    again = Train(tmp_path, cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="60", AUTORESEARCH_STEPS=steps)
     assert again.result["val_bpb"] == first_run.result["val_bpb"]
     losses = [re.findall(r"loss: ([\d.]+)", run.stdout) for run in (first_run, again)]
     assert losses[0] == losses[1]
@@ -144,14 +152,14 @@ def test_the_same_steps_and_seed_agree_to_the_last_bit(first_run, cache, tmp_pat
 
 def test_warming_up_teaches_nothing(first_run, cache, tmp_path):
     steps = str(first_run.result["num_steps"])
-    edits = [(r"^warm_up\(\)$", 'end_phase("compile"), end_phase("warmup")')]
+    edits = [SHORT_STEPS, (r"^warm_up\(\)$", 'end_phase("compile"), end_phase("warmup")')]
     cold = Train(tmp_path, cache, edits, AUTORESEARCH_STEPS=steps)
     assert cold.result["val_bpb"] == first_run.result["val_bpb"]
 
 
 def test_another_seed_is_another_number(first_run, cache, tmp_path):
     steps = str(first_run.result["num_steps"])
-    other = Train(tmp_path, cache, AUTORESEARCH_BUDGET="0.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
+    other = Train(tmp_path, cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="0.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
     assert other.result["seed"] == 43
     assert 1e-6 < abs(other.result["val_bpb"] - first_run.result["val_bpb"]) < 0.5
 
@@ -166,11 +174,6 @@ def test_missing_data_names_the_command(tmp_path):
     run = Train(tmp_path, tmp_path / "empty")
     run.assert_refused("no data is prepared", str(tmp_path / "empty"))
     assert run.stderr.splitlines()[1] == "run: python prepare.py"
-
-
-def cpu(name, value):
-    """An edit of one constant of the cpu block."""
-    return rf"(?<=^    ){name} = \S+(?=.*\n(?:    .*\n|\n)*elif DEVICE_CLASS == \"mps\")", f"{name} = {value}"
 
 
 @pytest.mark.parametrize(

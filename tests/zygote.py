@@ -6,9 +6,11 @@ Run as a script it serves; `Zygote` starts that and calls it, from any number of
 from __future__ import annotations
 
 import gc
+import importlib
 import itertools
 import json
 import os
+import pkgutil
 import shutil
 import signal
 import socket
@@ -42,7 +44,7 @@ class Call:
 
 class Zygote:
     """The process, from construction to `close()`. `rehearsal` is the call that it begins with: what that imports and compiles is
-    there for all others, so it must leave no thread and no lock behind."""
+    there for all others, as is every module of ours; so neither may leave a thread or a lock behind."""
 
     def __init__(self, root: Path, *rehearsal: str) -> None:
         self._folder, self._numbers = Path(tempfile.mkdtemp()), itertools.count()  # a socket's path must be short
@@ -117,7 +119,11 @@ def carry_out(arguments: list[str], root: str, environment: dict[str, str], said
 
 
 if __name__ == "__main__":
+    import autoresearch_git
     from autoresearch_git import cli
 
     cli.run(sys.argv[2:])
+    for module in pkgutil.walk_packages(autoresearch_git.__path__, "autoresearch_git."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     serve(sys.argv[1])
