@@ -89,6 +89,12 @@ def _hours(text: str) -> float:
     return float(text)
 
 
+def _dollars(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+        raise ValueError("a number of US dollars such as 10 or 0.5")
+    return float(text)
+
+
 def _or_zero(parse: Callable[[str], float]) -> Callable[[str], float]:
     return lambda text: 0.0 if text.strip() == "0" else parse(text)
 
@@ -157,6 +163,7 @@ KEYS = (
     Key("researcher", "sweep", _text, "who proposes"),
     Key("experiments", "0", _count(0), "experiments after which a start ends; 0: no limit"),
     Key("hours", "0", _or_zero(_hours), "hours after which a start ends; 0: no limit"),
+    Key("max-cost", "0", _or_zero(_dollars), "US dollars that a start may spend on a model; 0: no limit"),
     Key("baseline-runs", "2", _count(1), "runs of the baseline, which also measure the noise"),
     Key("judge", "confirmed", _choice("confirmed", "strict"), "confirmed: gains within the noise are measured again"),
     Key("seed", "42", _count(0), "seed of the first run, told to it in AUTORESEARCH_SEED"),
@@ -176,7 +183,7 @@ KEYS = (
 _BY_NAME = {key.name: key for key in KEYS}
 DEFAULT_RUN = "{python} train.py"
 _URLS = {"hub", "api-url"}
-_USERS_OWN = {"api-url": "where tokens go", "templates": "what is posted in your name",
+_USERS_OWN = {"api-url": "where tokens go", "max-cost": "what is spent in your name", "templates": "what is posted in your name",
                "sandbox": "what runs may do on this machine", "sandbox-read": "what runs may read on this machine"}  # fmt: skip
 _ONE_A_LINE = (_hubs, _folders)
 
@@ -203,6 +210,7 @@ class Settings:
     researcher: str
     experiments: int
     hours: float
+    max_cost: float
     baseline_runs: int
     judge: str
     seed: int

@@ -49,18 +49,46 @@ class Author:
 
 
 @dataclass(frozen=True)
+class Spending:
+    """What was paid to a model: requests, tokens, and US dollars, None where the price of one is not known. `cached_tokens` are
+    those of `input_tokens` that the model's side had kept; `seconds` is the time waited for it."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Spending) -> Spending:
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Spending(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            usd,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What a researcher wants to try: the new text of each editable file it changes, by path in the repository.
 
-    `inspired_by` names the finding that it comes from, and its commit, where it does. Of a commit that is taken over from
-    elsewhere `adopted_from` names the place and the commit, `author` whose it is, and `claimed` what it is said to have
-    changed the metric by.
+    `expected` is what the researcher thinks it will do to the metric. `idea` is the hint of the user that it answers, `program`
+    the fingerprint of the program.md that it was made under. `inspired_by` names the finding that it comes from, and its commit,
+    where it does. Of a commit that is taken over from elsewhere `adopted_from` names the place and the commit, `author` whose it
+    is, and `claimed` what it is said to have changed the metric by.
     """
 
     description: str
     files: Mapping[str, str]
     rationale: str = ""
     researcher: str = ""
+    expected: str = ""
+    idea: str = ""
+    program: str = ""
     inspired_by: str = ""
     adopted_from: str = ""
     author: Author | None = None
@@ -104,7 +132,8 @@ class Verdict:
 class Experiment:
     """One change, its measurements and its verdict, as the ledger remembers it.
 
-    `parent` is the incumbent that it was tried on. `commit` and `record` are empty until it is recorded.
+    `mended` says why earlier texts of the same proposal crashed. `parent` is the incumbent that it was tried on. `commit` and
+    `record` are empty until it is recorded.
     """
 
     number: int
@@ -115,6 +144,11 @@ class Experiment:
     reason: str = ""
     rationale: str = ""
     researcher: str = ""
+    expected: str = ""
+    idea: str = ""
+    program: str = ""
+    spending: Spending = Spending()
+    mended: tuple[str, ...] = ()
     inspired_by: str = ""
     adopted_from: str = ""
     claimed: float | None = None

@@ -221,6 +221,9 @@ class ConsoleReporter:
     def refused(self, proposal: Proposal, reason: str) -> None:
         self.say(f"      refused   {proposal.description}: {reason}")
 
+    def repairing(self, proposal: Proposal, reason: str) -> None:
+        self.say(f"      mending   {one_line(proposal.description)}: {one_line(reason)}")
+
     def recorded(self, experiment: Experiment) -> None:
         line = row(self._metric, experiment, self._incumbent)
         self.say(f"{line}  ({experiment.reason})" if experiment.reason else line)

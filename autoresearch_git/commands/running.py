@@ -24,7 +24,8 @@ from autoresearch_git.lab import machine, process, sandbox, trial
 from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, free_tag
 from autoresearch_git.repository import Repository
-from autoresearch_git.research.loop import Limits, Loop
+from autoresearch_git.research.asking import Asking, Limits
+from autoresearch_git.research.loop import Loop
 from autoresearch_git.research.researchers import Researcher
 
 # What is fixed when a session begins: option → (metavar, help).
@@ -138,10 +139,11 @@ def loop_of(
     with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
         _introduce(live, reporter, new)
         _say_how_confined(lab.sandbox, reporter)
-        loop = Loop(live, lab, researcher, Limits(settings.experiments, settings.hours), reporter, facts,
-                    stop=lambda: bool(here.stopping))  # fmt: skip
+        limits = Limits(settings.experiments, settings.hours, settings.max_cost)
+        asking = Asking(live, lab.harness, researcher, limits, reporter)
         if inspire:
-            loop.inspire = functools.partial(inspire, reporter)
+            asking.inspire = functools.partial(inspire, reporter)
+        loop = Loop(live, lab, asking, limits, reporter, facts, stop=lambda: bool(here.stopping))
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
         yield loop, reporter

@@ -60,7 +60,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    researcher = make(settings.researcher)
+    researcher = make(settings)
     if settings.sandbox == "require" and not dry_run:
         running.refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration

@@ -1,8 +1,8 @@
 """One research session on disk and in git: its branch, notebook, worktree, folder and lock.
 
 A session lives in `<git-common-dir>/autoresearch/<platform>/<tag>/`: `worktree/` (linked, detached), `logs/`, `lock`,
-`results.tsv`, and `inflight.json`, the experiment that is being measured. All but the last can be deleted and is made
-again from the notebook; the last saves the runs that are paid for but not yet judged.
+`results.tsv`, and what no notebook knows yet: `inflight.json`, the experiment that is being measured, `spending.json`, what it has
+cost, and `ideas/`, the user's hints. All but these can be deleted and is made again from the notebook.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import shutil
 import signal
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Author, Experiment, Figure, Measurement, Proposal, Session
-from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.experiment import Author, Experiment, Figure, Measurement, Proposal, Session, Spending
+from autoresearch_git.ledger import ideas, notebook, purse, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
+from autoresearch_git.ledger.written import write_whole
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.replication import Replication
 from autoresearch_git.repository import Repository, Worktree
@@ -32,11 +32,17 @@ from autoresearch_git.repository import Repository, Worktree
 
 @dataclass(frozen=True)
 class Inflight:
-    """The experiment under way: measured so far, not yet judged."""
+    """The experiment under way: measured so far, not yet judged. `mended` are the crashes of texts that the proposal had before."""
 
     number: int
     proposal: Proposal
     measurements: tuple[Measurement, ...] = ()
+    mended: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> int:
+        """How many runs it has had, of whatever text."""
+        return len(self.mended) + len(self.measurements)
 
 
 def folder_of(repository: Repository, name: str) -> Path:
@@ -73,16 +79,6 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file, whole or not at all, also when the power fails."""
-    temporary = path.with_name(path.name + ".new")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def check_session(repository: Repository, session: Session) -> None:
@@ -190,6 +186,11 @@ class LiveSession:
     def next_number(self) -> int:
         return len(self.book.experiments)
 
+    def editable_files(self) -> dict[str, str]:
+        """The incumbent's text of each file that an experiment may change, by path."""
+        found = ((path, self.repository.read_file(self.book.head, path)) for path in self.session.editable)
+        return {path: content.decode() for path, content in found if content is not None}
+
     def _open_worktree(self) -> Worktree:
         path = self.folder / "worktree"
         self.logs.mkdir(exist_ok=True)
@@ -217,6 +218,25 @@ class LiveSession:
     def drop_inflight(self) -> None:
         (self.folder / "inflight.json").unlink(missing_ok=True)
 
+    @property
+    def spent(self) -> Spending:
+        """What the experiment under way has cost so far."""
+        return purse.spent(self.folder, self.next_number)
+
+    def spend(self, more: Spending) -> None:
+        """Remember at once what was paid for."""
+        purse.spend(self.folder, self.next_number, more)
+
+    @property
+    def ideas(self) -> tuple[str, ...]:
+        """The user's hints that nothing has answered yet."""
+        return tuple(idea.text for idea in ideas.waiting(self.folder))
+
+    def _drop_idea(self, text: str) -> None:
+        answered = next((idea for idea in ideas.waiting(self.folder) if idea.text == text), None)
+        if answered:
+            ideas.drop(self.folder, answered.name)
+
     def record(self, experiment: Experiment, proposal: Proposal) -> Experiment:
         """Remember an experiment: its commit, its record and the branch move in one transaction, or nothing does."""
         head = self.book.head
@@ -226,6 +246,8 @@ class LiveSession:
             self.repository.update_refs(changes, f"{experiment.number:04d} {experiment.status}")
             self.book = self.book.with_experiment(recorded)
             self.drop_inflight()
+            purse.settle(self.folder)
+            self._drop_idea(recorded.idea)
             with open(self.folder / "results.tsv", "a", encoding="utf-8", newline="") as table:
                 table.write(results_tsv.row(recorded))
         return recorded
@@ -271,7 +293,8 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
     measurements = tuple(Measurement(**m) for m in fields["measurements"])
     proposal = fields["proposal"]
     author = Author(**proposal["author"]) if proposal.get("author") else None
-    inflight = Inflight(fields["number"], Proposal(**{**proposal, "author": author}), measurements)
+    mended = tuple(fields.get("mended", ()))
+    inflight = Inflight(fields["number"], Proposal(**{**proposal, "author": author}), measurements, mended)
     return inflight if inflight.number == number else None
 
 

@@ -14,13 +14,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Status
+from autoresearch_git.experiment import Experiment, Figure, Measurement, Metric, Session, Spending, Status
 from autoresearch_git.plaintext import defuse, one_line
 from autoresearch_git.replication import Outcome, Replication
 
 PREFIX = "Autoresearch-"
 ADOPTED = "Adopted-from"
 LONGEST_SOURCE = 600  # characters; a branch may have a long name
+LONGEST_IDEA = 500
 _TRAILER = re.compile(rf"^(Autoresearch-[A-Za-z]+|{ADOPTED}): (.*)$")
 _OWN_KEYS = {"seed", "channel", "crash", "arm"}
 
@@ -38,6 +39,14 @@ def _measurement(metric: Metric, m: Measurement, arm: str = "") -> str:
     return _json(own)
 
 
+def _spending(spending: Spending) -> str:
+    """What was spent, less what is nothing; empty where nothing was."""
+    if spending == Spending():
+        return ""
+    told = {**dataclasses.asdict(spending), "seconds": round(spending.seconds, 1)}
+    return _json({name: value for name, value in told.items() if value != 0})
+
+
 def _trailers(session: Session, experiment: Experiment) -> list[str]:
     rows = [
         ("Experiment", f"{session.name}/{experiment.number:04d}"),
@@ -48,6 +57,11 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Harness", experiment.harness),
         ("Platform", _json(dict(experiment.platform))),
         ("Researcher", one_line(experiment.researcher)),
+        ("Program", experiment.program),
+        ("Idea", one_line(experiment.idea, LONGEST_IDEA)),
+        ("Expected", one_line(experiment.expected)),
+        *(("Mended", one_line(crash)) for crash in experiment.mended),
+        ("Spending", _spending(experiment.spending)),
         ("Inspiration", one_line(experiment.inspired_by)),
         ("Claimed", "" if experiment.claimed is None else repr(experiment.claimed)),
     ]
@@ -221,6 +235,17 @@ def _read_measurement(metric: str, text: str) -> Measurement:
     return Measurement(fields.get(metric), fields["seed"], figures, fields.get("channel", ""), fields.get("crash", ""))
 
 
+def _read_spending(text: str) -> Spending:
+    fields = {name: value for name, value in _object(text).items() if name in _SPENDING}
+    known = (value for name, value in fields.items() if not (name == "usd" and value is None))
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15 for value in known):
+        raise ValueError("what was spent is no number")
+    return Spending(**fields)
+
+
+_SPENDING = {field.name for field in dataclasses.fields(Spending)}
+
+
 def _told(found: Mapping[str, list[str]], key: str) -> str:
     return one_line("".join(found.get(key, [])[:1]))
 
@@ -243,6 +268,11 @@ def read_experiment(message: str) -> Experiment:
         measurements=tuple(_read_measurement(metric, text) for text in found.get("Measurement", [])),
         reason=_told(found, "Reason"),
         researcher=_told(found, "Researcher"),
+        expected=_told(found, "Expected"),
+        idea=one_line("".join(found.get("Idea", [])[:1]), LONGEST_IDEA),
+        program=_told(found, "Program"),
+        spending=_read_spending(found["Spending"][0]) if "Spending" in found else Spending(),
+        mended=tuple(one_line(text) for text in found.get("Mended", [])),
         inspired_by=_told(found, "Inspiration"),
         adopted_from=one_line("".join(found.get(ADOPTED, [])[:1]), LONGEST_SOURCE),
         claimed=float(found["Claimed"][0]) if "Claimed" in found else None,

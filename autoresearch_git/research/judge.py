@@ -4,6 +4,9 @@
 smaller one is measured again with another seed before it may advance the branch, and the number that is kept is the
 confirming one: the first was picked because it looked good. What is compared is always the number that the incumbent is
 remembered by, so the kept chain improves from commit to commit. A number that no one change can give is discarded.
+
+A change that takes code away may be kept without a gain: where its runs show no loss that could be told from noise. They are held
+against the best number that was ever kept, so that many such steps cannot lose together what one may not.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from dataclasses import dataclass
 from autoresearch_git.community.plausible import doubt
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Status, Verdict
 from autoresearch_git.noise import Noise
+
+SMALL_LOSS = 0.5  # deviations of one run
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,23 @@ def judge_baseline(measurements: Sequence[Measurement], runs: int) -> Verdict | 
     return Verdict(Status.BASELINE, math.fsum(values) / len(values), f"mean of {len(values)} runs")
 
 
+@dataclass(frozen=True)
+class Simplification:
+    """A candidate that takes `lines` of code away; `best` is the best number that was ever kept."""
+
+    lines: int
+    best: float
+
+
 def judge(
-    rule: str, metric: Metric, incumbent: Experiment, measurements: Sequence[Measurement], noise: Noise
+    rule: str,
+    metric: Metric,
+    incumbent: Experiment,
+    measurements: Sequence[Measurement],
+    noise: Noise,
+    simpler: Simplification | None = None,
 ) -> Verdict | MeasureAgain:
-    """The verdict on a candidate after one or two runs; `incumbent` is what it was tried on."""
+    """The verdict on a candidate after one or two runs; `incumbent` is what it was tried on, `simpler` tells that it is simpler."""
     last = measurements[-1]
     if last.value is None:
         return Verdict(Status.CRASH, None, last.crash)
@@ -54,6 +72,8 @@ def judge(
     if implausible:
         return Verdict(Status.DISCARD, last.value, f"implausible: {implausible}")
     gain = metric.gain(last.value, incumbent.value)
+    if gain <= 0 and simpler and (ruling := _judge_simpler(metric, measurements, noise, simpler)):
+        return ruling
     if gain <= 0:
         again = f" on seed {last.seed}, the second run" if len(measurements) > 1 else ""
         return Verdict(Status.DISCARD, last.value, f"{-gain:.6g} worse{again}" if gain else f"no better{again}")
@@ -65,3 +85,18 @@ def judge(
         return Verdict(Status.KEEP, last.value, f"{gain:.6g} better, above the noise of {noise.floor:.2g}")
     floor = "not known yet" if math.isinf(noise.floor) else f"{noise.floor:.2g}"
     return MeasureAgain(last.seed + 1, f"{gain:.6g} better; the noise is {floor}")
+
+
+def _judge_simpler(
+    metric: Metric, measurements: Sequence[Measurement], noise: Noise, simpler: Simplification
+) -> Verdict | MeasureAgain | None:
+    """Keep it where the mean of two runs is at most half a deviation of one run below the best; None where it lost too much."""
+    values = [m.value for m in measurements if m.value is not None]
+    mean = math.fsum(values) / len(values)
+    loss = -metric.gain(mean, simpler.best)
+    if loss > SMALL_LOSS * noise.sd:
+        return None
+    lines = f"{simpler.lines} line{'s' * (simpler.lines != 1)} fewer"
+    if len(values) == 1:
+        return MeasureAgain(measurements[-1].seed + 1, f"{lines}, and no worse")
+    return Verdict(Status.KEEP, values[-1], f"{lines}, and no worse in {len(values)} runs")

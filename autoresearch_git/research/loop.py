@@ -12,39 +12,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Measurement, Proposal, Status, Verdict
 from autoresearch_git.lab import sandbox
-from autoresearch_git.lab.harness import python_texts
 from autoresearch_git.lab.trial import Lab, Progress
 from autoresearch_git.ledger.session import Inflight, LiveSession
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.research import judge as judging
-from autoresearch_git.research import pace, screening
+from autoresearch_git.research import pace
+from autoresearch_git.research.asking import Asking, Limits, Listener
 from autoresearch_git.research.judge import MeasureAgain
-from autoresearch_git.research.researchers import NoProposal, Researcher, View
+from autoresearch_git.research.researchers import NoProposal
+from autoresearch_git.research.simplicity import lines_saved
 
-FAILURES_IN_A_ROW = 3  # crashes or refused proposals after which a researcher is paused
+FAILURES_IN_A_ROW = 3  # crashes or turns without a proposal after which a researcher is paused
 HOUSEKEEPING_EVERY = 50  # experiments
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a start ends: after so many experiments or hours from now; 0 is no limit."""
-
-    experiments: int = 0
-    hours: float = 0.0
-
-
-class Reporter(Protocol):
+class Reporter(Listener, Protocol):
     """Who is told what happens, as it happens."""
 
     def running(self, number: int, run: int, description: str, why: str) -> None: ...
     def progress(self, progress: Progress) -> None: ...
     def measured(self, measurement: Measurement) -> None: ...
-    def refused(self, proposal: Proposal, reason: str) -> None: ...
     def recorded(self, experiment: Experiment) -> None: ...
 
 
@@ -55,20 +46,16 @@ def run_name(number: int, run: int) -> str:
 
 @dataclass
 class Loop:
-    """One start or resume of a session. `stop` is asked before each new experiment; `inspire` once, with the figures of the
-    baseline's run, for what the community found."""
+    """One start or resume of a session. `stop` is asked before each new experiment."""
 
     live: LiveSession
     lab: Lab
-    researcher: Researcher
+    asking: Asking
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
-    inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: NOTHING_READ
     stop: Callable[[], bool] = lambda: False
     trust: bool = False  # what is proposed is kept without a run
-    _context: dict[str, str] | None = None
-    _inspiration: Inspiration | None = None
 
     def run(self) -> str:
         """Research until a limit; returns why it ended, in a few words. Raises AutoresearchError where it must pause."""
@@ -108,20 +95,25 @@ class Loop:
             return self.land(inflight, Verdict(Status.KEEP, None, "taken on trust, not measured"))
         self._measure_incumbent()
         verdict, inflight = self.measure(inflight)
+        while verdict.status is Status.CRASH and (mended := self.mend(inflight)):
+            verdict, inflight = self.measure(mended)
         return self.land(inflight, verdict)
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
     def propose(self) -> Inflight:
-        files = self._editable_files()
-        proposal = self.researcher.propose(self._view(files))
-        reason = screening.refusal(proposal, files, self.live.session.editable, self._harness_texts())
-        if reason:
-            self.report.refused(proposal, reason)
-            raise NoProposal(f"the last proposal of {self.researcher.name} was refused: {reason}")
-        inflight = Inflight(self.live.next_number, proposal)
+        inflight = Inflight(self.live.next_number, self.asking.proposal())
         self.live.save_inflight(inflight)
         return inflight
+
+    def mend(self, inflight: Inflight) -> Inflight | None:
+        """The experiment with another text, where its edit is what crashed and its researcher can mend it."""
+        if self._is_foreign(inflight.proposal):
+            return None
+        mended = self.asking.mended(inflight)
+        if mended:
+            self.live.save_inflight(mended)
+        return mended
 
     def measure(self, inflight: Inflight) -> tuple[Verdict, Inflight]:
         """Run until the judge has a verdict."""
@@ -129,7 +121,7 @@ class Loop:
             ruling = self._rule(inflight)
             if isinstance(ruling, Verdict):
                 return ruling, inflight
-            run = len(inflight.measurements) + 1
+            run = inflight.runs + 1
             source = f"  (found in {inflight.proposal.inspired_by})" if inflight.proposal.inspired_by and run == 1 else ""
             self.report.running(inflight.number, run, inflight.proposal.description + source, ruling.reason)
             measurement = self.lab.measure(
@@ -153,6 +145,11 @@ class Loop:
             reason=verdict.reason,
             rationale=inflight.proposal.rationale,
             researcher=inflight.proposal.researcher,
+            expected=inflight.proposal.expected,
+            idea=inflight.proposal.idea,
+            program=inflight.proposal.program,
+            spending=self.live.spent,
+            mended=inflight.mended,
             inspired_by=inflight.proposal.inspired_by,
             adopted_from=inflight.proposal.adopted_from,
             claimed=inflight.proposal.claimed,
@@ -207,7 +204,14 @@ class Loop:
         if not inflight.measurements:
             return MeasureAgain(judging.first_seed(incumbent), "")
         noise = measured_noise(book.experiments)
-        return judging.judge(session.judge, session.metric, incumbent, inflight.measurements, noise)
+        simpler = self._simplification(inflight.proposal)
+        return judging.judge(session.judge, session.metric, incumbent, inflight.measurements, noise, simpler)
+
+    def _simplification(self, proposal: Proposal) -> judging.Simplification | None:
+        lines = lines_saved(self.live.editable_files(), proposal.files)
+        kept = [e.value for e in self.live.book.experiments if e.status.advances and e.value is not None]
+        best = min if self.live.session.metric.direction == "min" else max
+        return judging.Simplification(lines, best(kept)) if lines and kept else None
 
     def _budget_in_steps(self, inflight: Inflight) -> dict[str, str]:
         incumbent = self.live.book.incumbent
@@ -233,28 +237,6 @@ class Loop:
                 "bring the old data back, or begin a new session: git autoresearch start",
             )
 
-    def _editable_files(self) -> dict[str, str]:
-        head, repository = self.live.book.head, self.live.repository
-        found = ((path, repository.read_file(head, path)) for path in self.live.session.editable)
-        return {path: content.decode() for path, content in found if content is not None}
-
-    def _harness_texts(self) -> dict[str, str]:
-        """The harness's Python files, which do not change in a session."""
-        if self._context is None:
-            self._context = python_texts(self.live.repository, self.live.session, self.lab.harness)
-        return self._context
-
-    def _view(self, files: dict[str, str]) -> View:
-        book = self.live.book
-        facts = book.experiments[0].measurements[0].figures
-        if self._inspiration is None:
-            self._inspiration = self.inspire(facts)
-            if self._inspiration.read:
-                self.live.record_inspiration(self._inspiration.read)
-                book = self.live.book
-        noise = measured_noise(book.experiments)
-        return View(book.session, book.experiments, files, self._harness_texts(), facts, noise, self._inspiration)
-
     def _ended(self, done: int, seconds: float) -> str:
         if self.stop():
             return "stopped as asked"
@@ -262,11 +244,13 @@ class Loop:
             return f"{done} experiments done"
         if self.limits.hours and seconds >= self.limits.hours * 3600:
             return f"{self.limits.hours:g} hours are over"
+        if (left := self.asking.allowance()) is not None and left <= 0:
+            return f"${self.limits.usd:g} are spent"
         return ""
 
     def _pause_after(self, failures: int, reason: str) -> None:
         if failures >= FAILURES_IN_A_ROW:
             raise AutoresearchError(
-                f"paused after {failures} failures of {self.researcher.name} in a row, the last: {reason}",
+                f"paused after {failures} failures of {self.asking.researcher.name} in a row, the last: {reason}",
                 f"git autoresearch start --resume --tag {self.live.session.tag} goes on",
             )

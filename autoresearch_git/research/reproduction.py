@@ -16,7 +16,8 @@ from typing import Any
 from autoresearch_git.community.offers import Step
 from autoresearch_git.experiment import Figure, Measurement
 from autoresearch_git.lab.trial import Lab, Progress
-from autoresearch_git.ledger.session import LiveSession, write_whole
+from autoresearch_git.ledger.session import LiveSession
+from autoresearch_git.ledger.written import write_whole
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.replication import Outcome, Replication, difference, weigh
 from autoresearch_git.research import pace

@@ -5,20 +5,54 @@ A fifth researcher needs one file here and one line in `make`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
+from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Figure, Proposal, Session
+from autoresearch_git.experiment import Experiment, Figure, Proposal, Session, Spending
 from autoresearch_git.noise import Noise
+from autoresearch_git.research.program import NO_PROGRAM, Program
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A proposal that came back in the same turn, and why: it was refused before a run, or, where there is a `traceback`, its run
+    crashed. The traceback is the end of our own run's output, made safe to read."""
+
+    proposal: Proposal
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a researcher may use while it proposes. `log` is a file of this turn's own; `say` tells the user something in one line;
+    `spend` remembers what was paid for, at once; `allowance` is what may still be spent, in US dollars, None without a limit;
+    `deadline` the time (of `time.monotonic`) by which it must have proposed."""
+
+    log: Path
+    say: Callable[[str], None]
+    spend: Callable[[Spending], None]
+    allowance: Callable[[], float | None]
+    deadline: float = float("inf")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep. Raises NoProposal where the deadline comes first."""
+        if time.monotonic() + seconds > self.deadline:
+            raise NoProposal("the time of this start is over", exhausted=True)
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True)
 class View:
     """What a researcher is shown. `files` are the incumbent's editable files, `context` the harness's, by path; `facts`
-    are the figures that the baseline's run reported; `inspiration` is what the community found."""
+    are the figures that the baseline's run reported; `inspiration` is what the community found; `ideas` are hints of the user that
+    the next proposals must consider first; `returned` is what it has proposed in vain in this turn."""
 
     session: Session
     experiments: tuple[Experiment, ...]
@@ -26,7 +60,11 @@ class View:
     context: Mapping[str, str]
     facts: Mapping[str, Figure]
     noise: Noise
+    turn: Turn
     inspiration: Inspiration = NOTHING_READ
+    program: Program = NO_PROGRAM
+    ideas: tuple[str, ...] = ()
+    returned: tuple[Returned, ...] = ()
 
 
 class NoProposal(Exception):
@@ -38,17 +76,22 @@ class NoProposal(Exception):
 
 
 class Researcher(Protocol):
+    """`repairs`: whether a proposal whose run crashed is worth returning to it."""
+
     name: str
+    repairs: bool
 
     def propose(self, view: View) -> Proposal:
         """The next thing to try on the incumbent. Raises NoProposal."""
 
 
-def make(name: str) -> Researcher:
-    """The researcher of that name. Raises AutoresearchError where there is none."""
-    from autoresearch_git.research.researchers.sweep import Sweep
+def make(settings: Settings) -> Researcher:
+    """The researcher that the settings name. Raises AutoresearchError where there is none, or it lacks what it needs."""
+    from autoresearch_git.research.researchers import sweep
 
-    known: dict[str, type[Researcher]] = {"sweep": Sweep}
-    if name not in known:
-        raise AutoresearchError(f"there is no researcher {name!r}", f"--researcher takes: {', '.join(known)}")
-    return known[name]()
+    known: dict[str, Callable[[Settings], Researcher]] = {
+        "sweep": lambda settings: sweep.Sweep(),
+    }
+    if settings.researcher not in known:
+        raise AutoresearchError(f"there is no researcher {settings.researcher!r}", f"--researcher takes: {', '.join(known)}")
+    return known[settings.researcher](settings)

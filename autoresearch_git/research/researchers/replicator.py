@@ -26,6 +26,7 @@ class Replicator:
     merge: Merge
     tell: Callable[[Step, str], None]
     name: str = "replicator"
+    repairs: bool = False
     _at: int = field(default=0, init=False)
 
     def propose(self, view: View) -> Proposal:

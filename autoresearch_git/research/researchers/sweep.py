@@ -65,6 +65,7 @@ class _Memory:
 
 class Sweep:
     name = "sweep"
+    repairs = False
 
     def propose(self, view: View) -> Proposal:
         path = next((p for p in view.session.editable if p.endswith(".py") and p in view.files), None)
@@ -74,6 +75,8 @@ class Sweep:
         modules = {p.removesuffix(".py").replace("/", "."): text for p, text in view.context.items() if p.endswith(".py")}
         reading = constants.read(view.files[path], facts, modules)
         memory = remember(view.experiments)
+        for returned in view.returned:
+            _forgo(memory, returned.proposal.description)
         for idea in () if _in_vain(view.experiments) else view.inspiration.suggestions:  # before what nobody tried
             allowed = _inspired(view.files[path], reading, idea, memory, facts, modules)
             if allowed:
@@ -134,6 +137,12 @@ def remember(experiments: Sequence[Experiment]) -> _Memory:
             if index == 0 and before is not None and after is not None:
                 _learn(memory, name, _order(after) > _order(before), experiment.status)
     return memory
+
+
+def _forgo(memory: _Memory, description: str) -> None:
+    """Not to propose it again; nothing is learned from what was not run."""
+    for name, _, new in _TRIED.findall(description):
+        memory.tried.setdefault(name, []).append(_value(new))
 
 
 def _learn(memory: _Memory, name: str, up: bool, status: Status) -> None:
