@@ -81,6 +81,7 @@ class _Nobody:
     """Only the baseline is measured: nothing is proposed."""
 
     name = "nobody"
+    repairs = False
 
     def propose(self, view: View) -> Any:
         raise NoProposal("nothing is proposed", exhausted=True)

@@ -52,9 +52,7 @@ def _head(session: Session, experiments: Sequence[Experiment], noise: Noise) -> 
         "baseline": kept[0].value if kept else None,
         "incumbent": {"number": kept[-1].number, "value": kept[-1].value} if kept else None,
         "noise": {"sd_of_one_run": _short(noise.sd), "gain_kept_at_once": _short(noise.floor) if noise.degrees else None},
-        "counts": {
-            status.value: sum(e.status is status for e in experiments) for status in Status if status is not Status.BASELINE
-        },
+        "counts": {s.value: sum(e.status is s for e in experiments) for s in (Status.KEEP, Status.DISCARD, Status.CRASH)},
         "without_gain": since,
         **({"plateau": f"{since} experiments in a row gained nothing: change direction"} if since >= PLATEAU else {}),
     }

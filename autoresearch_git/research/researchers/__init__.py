@@ -5,6 +5,8 @@ A fifth researcher needs one file here and one line in `make`.
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,11 +37,11 @@ class Turn:
     `spend` remembers what was paid for, at once; `allowance` is what may still be spent, in US dollars, None without a limit;
     `deadline` the time (of `time.monotonic`) by which it must have proposed."""
 
-    log: Path
-    say: Callable[[str], None]
-    spend: Callable[[Spending], None]
-    allowance: Callable[[], float | None]
-    deadline: float = float("inf")
+    log: Path = Path(os.devnull)
+    say: Callable[[str], None] = lambda text: None
+    spend: Callable[[Spending], None] = lambda spending: None
+    allowance: Callable[[], float | None] = lambda: None
+    deadline: float = math.inf
 
     def wait(self, seconds: float) -> None:
         """Sleep. Raises NoProposal where the deadline comes first."""
@@ -60,7 +62,7 @@ class View:
     context: Mapping[str, str]
     facts: Mapping[str, Figure]
     noise: Noise
-    turn: Turn
+    turn: Turn = Turn()
     inspiration: Inspiration = NOTHING_READ
     program: Program = NO_PROGRAM
     ideas: tuple[str, ...] = ()
