@@ -87,7 +87,11 @@ class Asking:
         files = self.live.editable_files()
         for _ in range(MOST_RETURNS + 1):
             view = self._view(files, returned)
-            proposal = self.researcher.propose(view)
+            try:
+                proposal = self.researcher.propose(view)
+            except NoProposal as none:
+                last = f"; refused before: {returned[-1].reason}" if returned else ""
+                raise NoProposal(f"{none}{last}", exhausted=none.exhausted) from none
             reason = self._refusal(proposal, view)
             if not reason:
                 return proposal
