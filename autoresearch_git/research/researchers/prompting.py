@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.experiment import LARGEST_FILE
-from autoresearch_git.plaintext import one_line
+from autoresearch_git.plaintext import defuse
 from autoresearch_git.rendering import render
 from autoresearch_git.research.digest import MOST_TOKENS, digest
+from autoresearch_git.research.duplicates import patch_of
 from autoresearch_git.research.researchers import View
 
 TEMPLATE = "prompt.md.j2"
+LONGEST_PATCH = 8_000  # characters of what was returned
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ def prompt(view: View, templates: Path | None, *, community: bool = True, most_t
         "ideas": view.ideas,
         "digest": digest(session, view.experiments, view.noise, most_tokens),
         "community": view.inspiration.digest if community else "",
-        "returned": view.returned,
+        "returned": [(one, patch_of(view.files, one.proposal.files)[:LONGEST_PATCH]) for one in view.returned],
     }
-    filters = {"json": lambda text: json.dumps(one_line(text, 4_000) if "\n" not in text else text, ensure_ascii=False)}
+    filters = {"json": lambda text: json.dumps(defuse(text), ensure_ascii=False)}
     rules, files, state = (
         render(TEMPLATE, templates, filters, part=part, **values).strip() + "\n" for part in ("rules", "files", "state")
     )
