@@ -1,7 +1,7 @@
 """What a researcher is told of its session: rebuilt from the ledger each time, and bounded however long the session is.
 
 It is JSON, as descriptions may be a stranger's: what was adopted keeps its author's words. Lists begin with what matters most, and
-are cut to the same length until the whole fits.
+are filled in turns, an entry of each, while the whole fits.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ def digest(session: Session, experiments: Sequence[Experiment], noise: Noise, mo
     """The session so far, as JSON of at most `most_tokens` tokens."""
     lists = _lists(session.metric, experiments, noise)
     head = _head(session, experiments, noise)
-    low, high = 0, LONGEST_LIST
-    while low < high:  # the longest lists that fit
+    picks = [name for n in range(LONGEST_LIST) for name, items in lists.items() if n < len(items)]
+    low, high = 0, len(picks)
+    while low < high:  # as many entries as fit
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count_tokens(_text(head, lists, middle)) <= most_tokens else (low, middle - 1)
-    return _text(head, lists, low)
+        fits = count_tokens(_text(head, lists, Counter(picks[:middle]))) <= most_tokens
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return _text(head, lists, Counter(picks[:low]))
 
 
 def without_gain(experiments: Sequence[Experiment]) -> int:
@@ -107,9 +109,9 @@ def _short(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def _text(head: Row, lists: Mapping[str, Sequence[Row]], longest: int) -> str:
-    rows = {name: list(items[:longest]) for name, items in lists.items() if items[:longest]}
-    cut = {name: len(items) - longest for name, items in lists.items() if len(items) > longest}
+def _text(head: Row, lists: Mapping[str, Sequence[Row]], shown: Mapping[str, int]) -> str:
+    rows = {name: list(lists[name][:n]) for name, n in shown.items()}
+    cut = {name: len(items) - shown.get(name, 0) for name, items in lists.items() if len(items) > shown.get(name, 0)}
     told = {**head, **rows, **({"left_out": cut} if cut else {})}
     return "{" + ",\n".join(f"{json.dumps(key)}: {_compact(value)}" for key, value in told.items()) + "}"
 

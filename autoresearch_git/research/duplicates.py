@@ -63,7 +63,7 @@ class Tried:
         for same in reversed(self._known.get(done, []) if done else []):
             if same.parent == head or not is_near_miss(view.session.metric, same, values.get(same.parent), view.noise):
                 return f"{same.number:04d} was the same change: {same.status}, {one_line(same.reason, 100)}"
-        return _known_elsewhere(patch, view.inspiration)
+        return known_elsewhere(patch, view.inspiration)
 
     def _catch_up(self, experiments: Sequence[Experiment]) -> None:
         new = [e for e in experiments[self._read :] if e.status is not Status.BASELINE]
@@ -73,7 +73,7 @@ class Tried:
         self._read = len(experiments)
 
 
-def _known_elsewhere(patch: str, inspiration: Inspiration) -> str:
+def known_elsewhere(patch: str, inspiration: Inspiration) -> str:
     """Why the change is known to fail on this hardware class, if all that it does is to move constants."""
     moved = changes.in_patch(patch)
     if not moved or len(changes.normal_lines(patch)) != 2 * len(moved):
