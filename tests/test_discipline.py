@@ -53,7 +53,7 @@ def test_the_digest_is_bounded_however_long_the_session(length: int) -> None:
     assert "\x1b" not in text
     if length >= 100:
         assert told["recent"][0]["n"] == length - 1
-        assert {"kept", "near_misses", "dead_ends", "crashes", "left_out"} <= set(told)
+        assert {"kept", "near_misses", "dead_ends", "crashes", "cut"} <= set(told)
         assert told["crashes"][0]["why"] == "exit code 1: CUDA out of memory"
         depth = next(row for row in told["dead_ends"] if row["what"][0]["what"].startswith("DEPTH"))
         assert depth["times"] > 10, "what turned the same knob is one row"

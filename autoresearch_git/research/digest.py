@@ -111,8 +111,8 @@ def _short(number: float) -> float:
 
 def _text(head: Row, lists: Mapping[str, Sequence[Row]], shown: Mapping[str, int]) -> str:
     rows = {name: list(lists[name][:n]) for name, n in shown.items()}
-    cut = {name: len(items) - shown.get(name, 0) for name, items in lists.items() if len(items) > shown.get(name, 0)}
-    told = {**head, **rows, **({"left_out": cut} if cut else {})}
+    cut = any(len(items) > shown.get(name, 0) for name, items in lists.items())
+    told = {**head, **rows, **({"cut": "what fits of each list, what matters most first"} if cut else {})}
     return "{" + ",\n".join(f"{json.dumps(key)}: {_compact(value)}" for key, value in told.items()) + "}"
 
 
