@@ -67,7 +67,7 @@ def fill_notebook(root: Path, records: int) -> None:
         experiment = Experiment(
             number, status, f"C{number % 400} {1.5 + number / 1e4:.4f} → {1.6 + number / 1e4:.4f}", value,
             (Measurement(value, 42, {"num_steps": 953.0, "training_seconds": 300.1, "wall_seconds": 325.9}),),
-            "0.01 worse", "", "sweep", "sha256:" + "0" * 64, {"cpu": "bench", "cores": 2},
+            "0.01 worse", "", "sweep", harness="sha256:" + "0" * 64, platform={"cpu": "bench", "cores": 2},
         )  # fmt: skip
         commit(2 * number + 2, trailers.experiment_message(session, experiment), head, "", scratch)
         commit(2 * number + 3, trailers.record_message(session, experiment), tip, f":{2 * number + 2}", book)
