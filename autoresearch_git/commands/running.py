@@ -140,10 +140,10 @@ def loop_of(
         _introduce(live, reporter, new)
         _say_how_confined(lab.sandbox, reporter)
         limits = Limits(settings.experiments, settings.hours, settings.max_cost)
-        asking = Asking(live, lab.harness, researcher, limits, reporter)
+        asking = Asking(live, lab.harness, researcher, limits, reporter, stop=lambda: bool(here.stopping))
         if inspire:
             asking.inspire = functools.partial(inspire, reporter)
-        loop = Loop(live, lab, asking, limits, reporter, facts, stop=lambda: bool(here.stopping))
+        loop = Loop(live, lab, asking, limits, reporter, facts)
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
         yield loop, reporter

@@ -43,14 +43,15 @@ class Listener(Protocol):
 
 @dataclass
 class Asking:
-    """One researcher in one start of a session. `inspire` is called once, with the figures of the baseline's run, for what the
-    community found; `again`: what was tried before may be proposed again."""
+    """One researcher in one start of a session. `stop` is asked while it waits; `inspire` is called once, with the figures of the
+    baseline's run, for what the community found; `again`: what was tried before may be proposed again."""
 
     live: LiveSession
     harness: Harness
     researcher: Researcher
     limits: Limits
     report: Listener
+    stop: Callable[[], bool] = lambda: False
     inspire: Callable[[Mapping[str, Figure]], Inspiration] = lambda facts: NOTHING_READ
     again: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -136,7 +137,7 @@ class Asking:
             context=self._context,
             facts=book.experiments[0].measurements[0].figures,
             noise=measured_noise(book.experiments),
-            turn=Turn(log, self.report.say, self.live.spend, self.allowance, deadline),
+            turn=Turn(log, self.report.say, self.live.spend, self.allowance, deadline, self.stop),
             inspiration=inspiration,
             program=self._program,
             ideas=self.live.ideas,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,7 +46,7 @@ def run_name(number: int, run: int) -> str:
 
 @dataclass
 class Loop:
-    """One start or resume of a session. `stop` is asked before each new experiment."""
+    """One start or resume of a session."""
 
     live: LiveSession
     lab: Lab
@@ -54,7 +54,6 @@ class Loop:
     limits: Limits
     report: Reporter
     machine: Mapping[str, Figure]
-    stop: Callable[[], bool] = lambda: False
     trust: bool = False  # what is proposed is kept without a run
 
     def run(self) -> str:
@@ -238,7 +237,7 @@ class Loop:
             )
 
     def _ended(self, done: int, seconds: float) -> str:
-        if self.stop():
+        if self.asking.stop():
             return "stopped as asked"
         if self.limits.experiments and done >= self.limits.experiments:
             return f"{done} experiments done"

@@ -35,19 +35,24 @@ class Returned:
 class Turn:
     """What a researcher may use while it proposes. `log` is a file of this turn's own; `say` tells the user something in one line;
     `spend` remembers what was paid for, at once; `allowance` is what may still be spent, in US dollars, None without a limit;
-    `deadline` the time (of `time.monotonic`) by which it must have proposed."""
+    `deadline` the time (of `time.monotonic`) by which it must have proposed; `stopping` whether the user has asked to stop."""
 
     log: Path = Path(os.devnull)
     say: Callable[[str], None] = lambda text: None
     spend: Callable[[Spending], None] = lambda spending: None
     allowance: Callable[[], float | None] = lambda: None
     deadline: float = math.inf
+    stopping: Callable[[], bool] = lambda: False
 
     def wait(self, seconds: float) -> None:
-        """Sleep. Raises NoProposal where the deadline comes first."""
-        if time.monotonic() + seconds > self.deadline:
+        """Sleep. Raises NoProposal where the deadline comes first, or the user asks to stop."""
+        end = time.monotonic() + seconds
+        if end > self.deadline:
             raise NoProposal("the time of this start is over", exhausted=True)
-        time.sleep(seconds)
+        while (left := end - time.monotonic()) > 0:
+            if self.stopping():
+                raise NoProposal("stopped as asked", exhausted=True)
+            time.sleep(min(left, 0.5))
 
 
 @dataclass(frozen=True)
