@@ -83,7 +83,8 @@ def test_a_researcher_reads_edits_and_submits_what_was_not_tried(streamed: bool)
 
 
 @pytest.mark.parametrize(("kind", "error"), [("edit-absent", "found 0 times"), ("edit-twice", "found 4 times"),
-                                               ("edit-elsewhere", "no file ../prepare.py"), ("bad-types", "no file None")])  # fmt: skip
+                                             ("edit-elsewhere", "no file ../prepare.py"),
+                                             ("bad-types", "no file None")])  # fmt: skip
 def test_a_researcher_that_errs_does_it_again_and_right(kind: str, error: str) -> None:
     with Model(Scripted(STEPS)) as model, client(model) as sdk:
         model.fail(kind, path="../prepare.py")

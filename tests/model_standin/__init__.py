@@ -1,4 +1,4 @@
-"""A stand-in for Anthropic's Messages API on 127.0.0.1, for real clients: the `anthropic` SDK, Claude Code, anything that speaks HTTP.
+"""A stand-in for Anthropic's Messages API on 127.0.0.1, for real clients: the `anthropic` SDK, Claude Code, whatever speaks HTTP.
 
 What a test against it proves:
 

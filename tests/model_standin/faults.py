@@ -66,7 +66,8 @@ MESSAGES = {
     "500": "Internal server error",
     "504": "Request timed out",
     "529": "Overloaded",
-    "credit": "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.",
+    "credit": "Your credit balance is too low to access the Anthropic API. "
+    "Please go to Plans & Billing to upgrade or purchase credits.",
 }
 GARBAGE = b'{"id": "msg_0", "type": "message", "content": [{"ty'
 PORTAL = b"<html><head><title>Sign in</title></head><body><h1>Welcome to the guests' network</h1></body></html>\n"

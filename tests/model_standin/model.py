@@ -27,8 +27,8 @@ MODELS = ("claude-opus-5-5", "claude-opus-4-8", "claude-sonnet-5-5", "claude-son
 class Model:
     """The Messages API on a free port of 127.0.0.1, from construction to `close()`.
 
-    `player` answers: a function, or a list of canned answers. `context` is what a prompt may have, `most_output` what an answer may,
-    and `least_cached` what a prefix must have to be cached, all in tokens.
+    `player` answers: a function, or a list of canned answers. `context` is what a prompt may have, `most_output` what an answer
+    may, and `least_cached` what a prefix must have to be cached, all in tokens.
     """
 
     def __init__(self, player: Player | Sequence[Canned], *, key: str = "a-key-of-the-stand-in", models: Sequence[str] = MODELS,

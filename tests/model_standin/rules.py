@@ -128,8 +128,8 @@ def _check_turns(request: Request) -> None:
         first = {block["tool_use_id"] for block in blocks[: len(called)] if block["type"] == "tool_result"}
         missing = [name for name in called if name not in first]
         words = (
-            f"messages.{place - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(missing)}. "
-            "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+            f"messages.{place - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+            f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
         )
         _need(not missing, words)
         called = [block["id"] for block in blocks if block["type"] == "tool_use"] if role == "assistant" else []

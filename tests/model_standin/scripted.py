@@ -68,9 +68,9 @@ CLAUDE_CODE = Dialect(
 
 
 class Scripted:
-    """It looks, edits, submits, and ends its turn, a call in each answer; a call that fails it makes again. It remembers nothing: the
-    same conversation gets the same answer, as often as it is sent. `path` is the file that it looks at where the prompt quotes none;
-    what the prompt quotes it looks at all the same, unless `looks` is false."""
+    """It looks, edits, submits, and ends its turn, a call in each answer; a call that fails it makes again. It remembers nothing:
+    the same conversation gets the same answer, as often as it is sent. `path` is the file that it looks at where the prompt quotes
+    none; what the prompt quotes it looks at all the same, unless `looks` is false."""
 
     def __init__(
         self, steps: Iterable[tuple[str, str, str]], dialect: Dialect = SDK, *, path: str = "train.py", looks: bool = True
