@@ -16,6 +16,7 @@ from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.check import problems
 from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.wording import count
+from autoresearch_git.rendering import users_folder
 from autoresearch_git.repository import Repository, open_repository
 
 
@@ -37,7 +38,7 @@ def command(session: str | None, output: Path | None, checked: Path | None, as_j
         _check(repository, paper, checked, as_json)
         return
     place = publication.known_place(repository, settings, book)
-    told = pages.render(paper, place, publication.templates(repository, settings), whole=False)
+    told = pages.render(paper, place, users_folder(repository.root, settings.templates), whole=False)
     if as_json:
         click.echo(json.dumps({"title": told.title, "paper": told.paper, "pull_request": told.pull}))
     elif output:

@@ -22,6 +22,7 @@ from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.session import begun_here, choose_session
 from autoresearch_git.publishing import pages
 from autoresearch_git.publishing.place import Place, remember, remembered
+from autoresearch_git.rendering import users_folder
 from autoresearch_git.repository import Remote, Repository, open_repository
 
 if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
@@ -106,7 +107,7 @@ def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Pa
     head = book.branch_tip
     if lands and not result.is_published(repository, book):
         head = result.result_commit(repository, book, publication.picture(book, paper))
-    return Draft(repository, settings, book, paper, head, publication.templates(repository, settings))
+    return Draft(repository, settings, book, paper, head, users_folder(repository.root, settings.templates))
 
 
 def _offline(draft: Draft, asked: Asked) -> Place:
