@@ -201,7 +201,7 @@ KEYS = (
         "empty: origin, and what it is a fork of"),
     Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
     Key("category", "", _slug, "slug of the category that papers are posted in; empty: show-and-tell, else general"),
-    Key("templates", "", _text, "folder with your own paper.md.j2 or pull_request.md.j2"),
+    Key("templates", "", _text, "folder with your own paper.md.j2, pull_request.md.j2 or prompt.md.j2"),
     Key("api-timeout", "30", seconds, "time that GitHub's API may take for one answer"),
     Key("sandbox", "auto", _choice("auto", "require", "off"), "auto: runs are confined where it works; require: or not run; "
         "off: only strangers' code is"),
@@ -276,6 +276,16 @@ def default(name: str) -> Any:
 
 def default_timeout(budget: float) -> float:
     return max(600.0, 2 * budget)
+
+
+def templates_folder(repository: Repository, settings: Settings) -> Path | None:
+    """The user's own templates. Raises AutoresearchError where the setting names no folder."""
+    if not settings.templates:
+        return None
+    folder = (repository.root / Path(settings.templates).expanduser()).resolve()
+    if not folder.is_dir():
+        raise AutoresearchError(f"templates = {settings.templates!r} is no folder", "git config autoresearch.templates <folder>")
+    return folder
 
 
 def named_at(repository: Repository, commit: str) -> frozenset[str]:

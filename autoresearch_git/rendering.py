@@ -24,16 +24,6 @@ def packaged(folder: str, name: str) -> Path:
     return top / name if folder == "subject" else top / folder / name
 
 
-def users_folder(root: Path, setting: str) -> Path | None:
-    """The folder of the user's own templates, of a repository at `root`. Raises AutoresearchError where the setting names none."""
-    if not setting:
-        return None
-    folder = (root / Path(setting).expanduser()).resolve()
-    if not folder.is_dir():
-        raise AutoresearchError(f"templates = {setting!r} is no folder", "git config autoresearch.templates <folder>")
-    return folder
-
-
 def render(
     template: str, folder: Path | None = None, filters: Mapping[str, Callable[..., object]] | None = None, **values: object
 ) -> str:

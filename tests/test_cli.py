@@ -51,7 +51,7 @@ def test_every_command_has_help_with_an_example(name: str, empty: World) -> None
     ("arguments", "code", "first", "hint"),
     [
         (["nonsense"], 2, "error: No such command 'nonsense'.", "git autoresearch -h"),
-        (["start", "--nope"], 2, "error: No such option '--nope'.", "git autoresearch start -h"),
+        (["start", "--xyz"], 2, "error: No such option '--xyz'.", "git autoresearch start -h"),
         (["start", "--tag"], 2, "error: Option '--tag' requires an argument.", "git autoresearch start -h"),
         (["findings", "search", "--limit"], 2, "error: Option '--limit' requires an argument.", "git autoresearch findings search -h"),
         (["show", "x"], 2, "error: Invalid value for 'NUMBER': 'x' is not a valid integer.", "git autoresearch show -h"),

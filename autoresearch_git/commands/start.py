@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import community, console, running
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
-from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.config import Settings, load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Session
 from autoresearch_git.lab import process, sandbox
@@ -21,7 +21,6 @@ from autoresearch_git.lab.harness import read_harness
 from autoresearch_git.ledger.session import LiveSession, check_session, choose_session
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.publishing.wording import count
-from autoresearch_git.rendering import users_folder
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.researchers import make
 
@@ -64,7 +63,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    researcher = make(settings, users_folder(repository.root, settings.templates))
+    researcher = make(settings, templates_folder(repository, settings))
     if settings.sandbox == "require" and not dry_run:
         running.refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration

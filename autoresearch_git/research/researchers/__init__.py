@@ -92,9 +92,9 @@ class Researcher(Protocol):
         """The next thing to try on the incumbent. Raises NoProposal."""
 
 
-def make(settings: Settings, templates: Path | None) -> Researcher:
-    """The researcher that the settings name; `templates` is the folder of the user's own. Raises AutoresearchError where there is
-    no such researcher, or it lacks what it needs."""
+def make(settings: Settings, templates: Path | None = None) -> Researcher:
+    """The researcher that the settings name; one that reads is told by the user's own `templates`. Raises AutoresearchError where
+    there is none, or it lacks what it needs."""
     from autoresearch_git.research.researchers import claude, sweep
 
     known: dict[str, Callable[[Settings], Researcher]] = {
