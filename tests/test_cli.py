@@ -30,6 +30,14 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
     )
 
 
+def test_who_asks_no_model_does_not_wait_for_its_library(toy: World) -> None:
+    code = "import sys; from autoresearch_git.cli import run; run(['start', '--dry-run']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=toy.root)
+    assert "researcher sweep" in done.stdout
+    assert "autoresearch_git.research.researchers.sweep" in done.stderr.split()
+    assert "anthropic" not in done.stderr.split()
+
+
 def test_help_groups_the_commands_and_shows_examples(empty: World) -> None:
     out = empty.ok("-h")
     for section, commands in COMMANDS.items():
