@@ -213,7 +213,7 @@ DEFAULT_RUN = "{python} train.py"
 _URLS = {"hub", "api-url"}
 _PAID = ("researcher", "max-cost", "price", "model", "fallback-model", "effort", "stream")
 _USERS_OWN = {**dict.fromkeys(_PAID, "what is spent in your name"), "api-url": "where tokens go",
-               "templates": "what is said in your name",
+               "templates": "what is posted in your name",
                "sandbox": "what runs may do on this machine", "sandbox-read": "what runs may read on this machine"}  # fmt: skip
 _ONE_A_LINE = (_hubs, _folders)
 
