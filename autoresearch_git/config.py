@@ -95,8 +95,31 @@ def _dollars(text: str) -> float:
     return float(text)
 
 
+def _price(text: str) -> tuple[float, float] | None:
+    words = text.strip().split("/")
+    if words == [""]:
+        return None
+    if len(words) != 2:
+        raise ValueError("two prices such as 3/15")
+    asked, answered = (_dollars(word) for word in words)
+    if not asked or not answered:
+        raise ValueError("two prices such as 3/15")
+    return asked, answered
+
+
+def _model(text: str) -> str:
+    word = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9][\w.:/@-]{0,99}", word, re.ASCII):
+        raise ValueError("the name of a model such as claude-opus-5-5")
+    return word
+
+
 def _or_zero(parse: Callable[[str], float]) -> Callable[[str], float]:
     return lambda text: 0.0 if text.strip() == "0" else parse(text)
+
+
+def _or_nothing(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: parse(text) if text.strip() else ""
 
 
 def _text(text: str) -> str:
@@ -164,16 +187,21 @@ KEYS = (
     Key("experiments", "0", _count(0), "experiments after which a start ends; 0: no limit"),
     Key("hours", "0", _or_zero(_hours), "hours after which a start ends; 0: no limit"),
     Key("max-cost", "0", _or_zero(_dollars), "US dollars that a start may spend on a model; 0: no limit"),
+    Key("price", "", _price, "IN/OUT, what a model of unknown price costs, in US dollars for a million tokens"),
+    Key("model", "claude-opus-5-5", _model, "model that the researcher claude asks"),
+    Key("fallback-model", "claude-opus-4-8", _or_nothing(_model), "model that is asked what the other refuses; empty: none"),
+    Key("effort", "", _or_nothing(_choice("low", "medium", "high", "xhigh", "max")), "effort of a model; empty: the model's own"),
+    Key("stream", "yes", _yes_no, "whether a model's answers come in pieces; no: for a gateway that cannot"),
     Key("baseline-runs", "2", _count(1), "runs of the baseline, which also measure the noise"),
     Key("judge", "confirmed", _choice("confirmed", "strict"), "confirmed: gains within the noise are measured again"),
     Key("seed", "42", _count(0), "seed of the first run, told to it in AUTORESEARCH_SEED"),
-    Key("platform", "", lambda text: _branch_part(text) if text else "", "hardware class in the branch name; empty: detected"),
+    Key("platform", "", _or_nothing(_branch_part), "hardware class in the branch name; empty: detected"),
     Key("branch-prefix", "exp", _branch_part, "branches are <prefix>/<platform>/<tag>"),
     Key("hub", "", _hubs, "repositories whose findings are read: owner/name, host/owner/name, a git URL or a path; "
         "empty: origin, and what it is a fork of"),
     Key("api-url", "", _api_root, "root of the GitHub API where owner/name lives; empty: github.com. Also GITHUB_API_URL"),
     Key("category", "", _slug, "slug of the category that papers are posted in; empty: show-and-tell, else general"),
-    Key("templates", "", _text, "folder with your own paper.md.j2 or pull_request.md.j2"),
+    Key("templates", "", _text, "folder with your own paper.md.j2, pull_request.md.j2 or prompt.md.j2"),
     Key("api-timeout", "30", seconds, "time that GitHub's API may take for one answer"),
     Key("sandbox", "auto", _choice("auto", "require", "off"), "auto: runs are confined where it works; require: or not run; "
         "off: only strangers' code is"),
@@ -183,7 +211,9 @@ KEYS = (
 _BY_NAME = {key.name: key for key in KEYS}
 DEFAULT_RUN = "{python} train.py"
 _URLS = {"hub", "api-url"}
-_USERS_OWN = {"api-url": "where tokens go", "max-cost": "what is spent in your name", "templates": "what is posted in your name",
+_PAID = ("researcher", "max-cost", "price", "model", "fallback-model", "effort", "stream")
+_USERS_OWN = {**dict.fromkeys(_PAID, "what is spent in your name"), "api-url": "where tokens go",
+               "templates": "what is posted in your name",
                "sandbox": "what runs may do on this machine", "sandbox-read": "what runs may read on this machine"}  # fmt: skip
 _ONE_A_LINE = (_hubs, _folders)
 
@@ -211,6 +241,11 @@ class Settings:
     experiments: int
     hours: float
     max_cost: float
+    price: tuple[float, float] | None
+    model: str
+    fallback_model: str
+    effort: str
+    stream: bool
     baseline_runs: int
     judge: str
     seed: int
@@ -241,6 +276,16 @@ def default(name: str) -> Any:
 
 def default_timeout(budget: float) -> float:
     return max(600.0, 2 * budget)
+
+
+def templates_folder(repository: Repository, settings: Settings) -> Path | None:
+    """The user's own templates. Raises AutoresearchError where the setting names no folder."""
+    if not settings.templates:
+        return None
+    folder = (repository.root / Path(settings.templates).expanduser()).resolve()
+    if not folder.is_dir():
+        raise AutoresearchError(f"templates = {settings.templates!r} is no folder", "git config autoresearch.templates <folder>")
+    return folder
 
 
 def named_at(repository: Repository, commit: str) -> frozenset[str]:

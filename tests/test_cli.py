@@ -30,6 +30,14 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
     )
 
 
+def test_who_asks_no_model_does_not_wait_for_its_library(toy: World) -> None:
+    code = "import sys; from autoresearch_git.cli import run; run(['start', '--dry-run']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=toy.root)
+    assert "researcher sweep" in done.stdout
+    assert "autoresearch_git.research.researchers.sweep" in done.stderr.split()
+    assert "anthropic" not in done.stderr.split()
+
+
 def test_help_groups_the_commands_and_shows_examples(empty: World) -> None:
     out = empty.ok("-h")
     for section, commands in COMMANDS.items():
@@ -51,7 +59,7 @@ def test_every_command_has_help_with_an_example(name: str, empty: World) -> None
     ("arguments", "code", "first", "hint"),
     [
         (["nonsense"], 2, "error: No such command 'nonsense'.", "git autoresearch -h"),
-        (["start", "--nope"], 2, "error: No such option '--nope'.", "git autoresearch start -h"),
+        (["start", "--xyz"], 2, "error: No such option '--xyz'.", "git autoresearch start -h"),
         (["start", "--tag"], 2, "error: Option '--tag' requires an argument.", "git autoresearch start -h"),
         (["findings", "search", "--limit"], 2, "error: Option '--limit' requires an argument.", "git autoresearch findings search -h"),
         (["show", "x"], 2, "error: Invalid value for 'NUMBER': 'x' is not a valid integer.", "git autoresearch show -h"),
@@ -61,7 +69,7 @@ def test_every_command_has_help_with_an_example(name: str, empty: World) -> None
          "git config autoresearch.budget <value>"),
         (["start", "--resume", "--budget", "9"], 1, "error: a session's budget was fixed when it began",
          "leave it out, or begin a new session with another --tag"),
-        (["start", "--researcher", "x"], 1, "error: there is no researcher 'x'", "--researcher takes: sweep"),
+        (["start", "--researcher", "x"], 1, "error: there is no researcher 'x'", "--researcher takes: sweep, claude"),
         (["start", "--tag", "a..b"], 1, "error: 'cpu/a..b' cannot be a branch name", "git autoresearch start --tag nov21"),
         (["start", "--from", "gone"], 1, "error: there is no commit 'gone'", "git log --oneline --all"),
     ],

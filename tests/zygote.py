@@ -112,7 +112,10 @@ def carry_out(arguments: list[str], root: str, environment: dict[str, str], said
     for number, path in enumerate((os.devnull, said + ".out", said + ".err")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
     os.closerange(3, 64)  # of the zygote's
-    code = cli.run(arguments)
+    try:
+        code = cli.run(arguments)
+    except SystemExit as ended:  # so ^C ends it
+        code = int(str(ended.code))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import community, console, running
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
-from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.config import Settings, load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Session
 from autoresearch_git.lab import process, sandbox
@@ -37,7 +37,10 @@ _FIXED = (*running.SESSION_OPTIONS, "platform")
 @click.option("--trust", is_flag=True, help="With --resume: also a session that was not begun here.")
 @click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
 @click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
-@click.option("--researcher", metavar="NAME", help="Who proposes (sweep needs no key).")
+@click.option("--researcher", metavar="NAME", help="Who proposes: sweep (needs no key) or claude.")
+@click.option("--model", metavar="NAME", help="The model that claude asks.")
+@click.option("--effort", metavar="WORD", help="Its effort: low, medium, high, xhigh or max.")
+@click.option("--max-cost", metavar="USD", help="End before more US dollars are spent on a model from now.")
 @click.option("--sandbox", metavar="MODE", help="auto (default), require or off: whether runs are confined.")
 @running.session_options
 @click.option("--no-inspiration", is_flag=True, help="Do not read what others found first.")
@@ -60,7 +63,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    researcher = make(settings)
+    researcher = make(settings, templates_folder(repository, settings))
     if settings.sandbox == "require" and not dry_run:
         running.refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration
