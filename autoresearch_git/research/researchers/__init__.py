@@ -94,10 +94,11 @@ class Researcher(Protocol):
 
 def make(settings: Settings) -> Researcher:
     """The researcher that the settings name. Raises AutoresearchError where there is none, or it lacks what it needs."""
-    from autoresearch_git.research.researchers import sweep
+    from autoresearch_git.research.researchers import hand, sweep
 
     known: dict[str, Callable[[Settings], Researcher]] = {
         "sweep": lambda settings: sweep.Sweep(),
+        "hand": lambda settings: hand.Hand(),
     }
     if settings.researcher not in known:
         raise AutoresearchError(f"there is no researcher {settings.researcher!r}", f"--researcher takes: {', '.join(known)}")
