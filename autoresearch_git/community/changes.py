@@ -136,7 +136,7 @@ def of_names(text: str, names: Iterable[str]) -> dict[str, str]:
         words = re.escape(name).replace("_", "[ _-]")
         given = rf"(?<![\w.])(?i:{words})(?:{_ARROW}|\s*[=:]\s*|\s+)(?:from\s+)?(?:(?:{_VALUE}){_ARROW})?({_VALUE})(?![\w.]*\w)"
         if match := re.search(given, text):
-            found[name] = match[1]
+            found[name] = match[1].rstrip(",")
     return found
 
 
