@@ -90,7 +90,7 @@ def test_a_file_of_the_checkout_begins_a_session_and_is_left_alone(toy: World) -
     ran = toy.run("try", "-m", "x", "--file", "solver.py", "--tag", "t")
     assert ran.err.splitlines()[0] == "error: not measured: it changes no code"
     assert toy.ok("status").startswith("no session yet"), "nothing is begun, nor a baseline paid for, in vain"
-    assert toy.run("try", "-m", "x").err.startswith("error: no session was begun here")
+    assert toy.run("try", "-m", "x").err.startswith("error: it would be a new session, whose worktree holds no edit yet\n")
     toy.write({"mine.py": BETTER})
     assert toy.ok("try", "-m", "mine", "--file", "mine.py", "--tag", "t").startswith("0001 keep  mine\n")
     assert [(e["status"], e["score"]) for e in toy.experiments()] == [("baseline", 0.87), ("keep", 0.95)]

@@ -106,7 +106,7 @@ def command(
 def _check_first(repository: Repository, session: Session, typed: Typed) -> None:
     """Nothing is begun, and no baseline paid for, for an edit that is not there or would be refused."""
     if not typed.paths:
-        raise AutoresearchError("no session was begun here, so there is no worktree with an edit",
+        raise AutoresearchError("it would be a new session, whose worktree holds no edit yet",
                                 "git autoresearch start --researcher hand, or name an edited copy: --file PATH")  # fmt: skip
     found = ((path, repository.read_file(session.base, path)) for path in session.editable)
     before = {path: content.decode() for path, content in found if content is not None}
