@@ -10,6 +10,7 @@ import difflib
 import errno
 import importlib
 import io
+import keyword
 import os
 import sys
 import tempfile
@@ -23,11 +24,13 @@ import click
 from autoresearch_git import __version__
 from autoresearch_git.errors import AutoresearchError
 
-# section → command → one line; the module is autoresearch_git.commands.<command>
+# section → command → one line; the module is autoresearch_git.commands.<command>, with a _ after what Python keeps for itself
 COMMANDS = {
     "Research": {
         "start": "research on a fresh branch, or go on with --resume",
         "stop": "end a running session in good order",
+        "try": "measure an edit of your own, keep it if it is better",
+        "idea": "a hint that a session's next proposals take up",
     },
     "Community": {
         "adopt": "take others' commits, measure each here, keep what holds",
@@ -68,7 +71,8 @@ class CommandTable(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"autoresearch_git.commands.{cmd_name}").command
+        module = cmd_name + "_" * keyword.iskeyword(cmd_name)
+        command: click.Command = importlib.import_module(f"autoresearch_git.commands.{module}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -10,9 +10,10 @@ from autoresearch_git.community.inspiration import DeadEnd, Inspiration, Step
 from autoresearch_git.community.tokencount import count_tokens
 from autoresearch_git.experiment import Experiment, Measurement, Metric, Session, Status, Verdict
 from autoresearch_git.noise import Noise
-from autoresearch_git.research.digest import MOST_TOKENS, PLATEAU, digest, without_gain
+from autoresearch_git.research.digest import MOST_TOKENS, digest
 from autoresearch_git.research.duplicates import known_elsewhere, patch_of, signature
 from autoresearch_git.research.judge import MeasureAgain, Simplification, judge
+from autoresearch_git.research.plateau import PLATEAU, without_gain
 from autoresearch_git.research.repair import mendable, shown
 from autoresearch_git.research.simplicity import lines_saved
 

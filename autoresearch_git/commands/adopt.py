@@ -9,7 +9,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, session_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -40,7 +40,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    session, begun = session_for(repository, settings, asked)
+    session, begun = running.session_for(repository, settings, asked.onto, asked.tag, asked.base, asked.given)
     offer = offer_for(repository, settings, session, asked.source)
     chosen = _chosen(offer, whole, asked.commits, order)
     if asked.dry_run:

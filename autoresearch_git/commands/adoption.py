@@ -19,7 +19,6 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Proposal, Session
 from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
-from autoresearch_git.ledger.session import begun_here, check_session, choose_session, own_session, session_names
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
@@ -68,30 +67,6 @@ def takes_source(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         taking = option(taking)
     return taking
-
-
-def session_for(repository: Repository, settings: Settings, asked: Asked) -> tuple[Session, bool]:
-    """The session that measures, and whether it was begun before: the one that was named, else the latest of this repository
-    unless the user asked for something of a new one, else a new one."""
-    named = {name for name, value in asked.given.items() if value is not None}
-    fresh = asked.tag or asked.base
-    if asked.onto and (fresh or named):
-        raise click.UsageError("--session goes on with a session; the other options are for a new one")
-    begun = [name for name in session_names(repository) if begun_here(repository, name)]
-    if asked.onto or (begun and not fresh):
-        session = own_session(repository, choose_session(repository, asked.onto or begun[0]))
-        if all(getattr(settings, name) == _fixed(session, name) for name in named):
-            return session, True
-    session = running.new_session(repository, settings, asked.tag, asked.base)
-    check_session(repository, session)
-    return session, False
-
-
-def _fixed(session: Session, name: str) -> Any:
-    """What a session was begun with, by the name of the setting."""
-    if name in ("metric", "direction"):
-        return session.metric.name if name == "metric" else session.metric.direction
-    return getattr(session, name)
 
 
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Status
+from autoresearch_git.experiment import Experiment, Measurement, Metric, Proposal, Session, Spending, Status
 from autoresearch_git.noise import measured_noise
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.publishing.wording import count
+from autoresearch_git.research.plateau import PLATEAU, without_gain
 
 if TYPE_CHECKING:
     from autoresearch_git.community.offers import Step
@@ -61,7 +64,13 @@ def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
         "parent": experiment.parent,
         "record": experiment.record,
         "reason": experiment.reason,
+        "rationale": experiment.rationale,
+        "expected": experiment.expected,
+        "idea": experiment.idea,
+        "mended": list(experiment.mended),
         "researcher": experiment.researcher,
+        "program": experiment.program,
+        "spending": None if experiment.spending == Spending() else dataclasses.asdict(experiment.spending),
         "inspired_by": experiment.inspired_by,
         "harness": experiment.harness,
         "platform": dict(experiment.platform),
@@ -93,6 +102,7 @@ def session_fields(session: Session, experiments: tuple[Experiment, ...]) -> dic
         "best_commit": kept[-1].commit if kept else None,
         "noise": {"sd": noise.sd, "degrees": noise.degrees},
         "experiments": {s.value: sum(e.status is s for e in experiments) for s in Status if s is not Status.BASELINE},
+        "without_gain": without_gain(experiments),
         "budget_seconds": session.budget,
     }
 
@@ -106,17 +116,27 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
         f"{n} {word}" for word, n in zip(("kept", "discarded", "crashed"), fields["experiments"].values(), strict=True)
     )
     change = delta(session.metric, fields["best"], fields["baseline"])
-    noise = measured_noise(experiments)
     lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "
              f"{'lower' if session.metric.direction == 'min' else 'higher'} is better"]  # fmt: skip
-    if noise.degrees:
-        rule = (
-            f"; a gain below {noise.floor:.2g} is kept only if a second seed shows it too" if session.judge == "confirmed" else ""
-        )
-        lines.append(f"noise    one run varies by {noise.sd:.2g} (sd, {count(noise.degrees, 'degree')} of freedom){rule}")
+    lines += [f"noise    {line}" for line in noise_of(session, experiments)]
     lines.append(f"tried    {count(len(experiments) - 1, 'experiment')}: {counts}")
+    lines += [f"plateau  {line}" for line in plateau(experiments)]
     lines.append(f"branch   {fields['branch']}")
     return lines
+
+
+def noise_of(session: Session, experiments: Sequence[Experiment]) -> list[str]:
+    """How much a run varies, and what follows for a gain: one line, or none where that is not known."""
+    noise = measured_noise(experiments)
+    rule = f"; a gain below {noise.floor:.2g} is kept only if a second seed shows it too" if session.judge == "confirmed" else ""
+    told = f"one run varies by {noise.sd:.2g} (sd, {count(noise.degrees, 'degree')} of freedom){rule}"
+    return [told] if noise.degrees else []
+
+
+def plateau(experiments: Sequence[Experiment]) -> list[str]:
+    """That nothing was gained for long, in one line; none where that is not so."""
+    since = without_gain(experiments)
+    return [f"no gain in the last {since} experiments"] if since >= PLATEAU else []
 
 
 def say(text: str) -> None:
@@ -154,12 +174,13 @@ def ago(seconds_since_epoch: int) -> str:
 class ConsoleReporter:
     """Tells a person what the loop does: a live bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, metric: Metric, incumbent: float | None) -> None:
+    def __init__(self, metric: Metric, experiments: Sequence[Experiment]) -> None:
         from rich.console import Console  # only who follows a session needs it
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._metric = metric
-        self._incumbent = incumbent
+        self._incumbent = next((e.value for e in reversed(experiments) if e.status.advances), None)
+        self._without_gain = without_gain(experiments)
         self._console = Console(stderr=True, highlight=False)
         # No refresh thread: signals must reach the main thread, and the lab ticks often enough.
         self._bar = Progress(
@@ -227,5 +248,8 @@ class ConsoleReporter:
     def recorded(self, experiment: Experiment) -> None:
         line = row(self._metric, experiment, self._incumbent)
         self.say(f"{line}  ({experiment.reason})" if experiment.reason else line)
+        self._without_gain += 1
         if experiment.status.advances:
-            self._incumbent = experiment.value
+            self._incumbent, self._without_gain = experiment.value, 0
+        elif self._without_gain % PLATEAU == 0:
+            self.say(f"      plateau   no gain in the last {self._without_gain} experiments")

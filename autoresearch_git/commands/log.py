@@ -10,7 +10,7 @@ import click
 from autoresearch_git.commands import console
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
-from autoresearch_git.ledger.history import read_history
+from autoresearch_git.ledger.history import read_history, with_rationales
 from autoresearch_git.ledger.session import begun_here
 from autoresearch_git.repository import Repository, open_repository
 
@@ -33,7 +33,8 @@ def command(session: str | None, as_json: bool, tsv: bool, graph: bool, verify: 
     if tsv:
         click.echo(history.tsv, nl=False)
     elif as_json:
-        for experiment in history.experiments:
+        found = with_rationales(repository, history.experiments) if history.notebook else history.experiments
+        for experiment in found:
             click.echo(json.dumps(console.experiment_fields(history.metric, experiment)))
     elif graph or verify:
         if not history.notebook:

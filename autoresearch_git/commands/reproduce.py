@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, session_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -47,7 +47,8 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    session, begun = session_for(repository, dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs)), asked)
+    enough = dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs))
+    session, begun = running.session_for(repository, enough, asked.onto, asked.tag, asked.base, asked.given)
     offer = offer_for(repository, settings, session, asked.source)
     steps = _steps(offer, each, asked.commits)
     if asked.dry_run:

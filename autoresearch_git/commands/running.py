@@ -22,7 +22,15 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Metric, Session
 from autoresearch_git.lab import machine, process, sandbox, trial
 from autoresearch_git.lab.harness import read_harness
-from autoresearch_git.ledger.session import LiveSession, free_tag
+from autoresearch_git.ledger.session import (
+    LiveSession,
+    begun_here,
+    check_session,
+    choose_session,
+    free_tag,
+    own_session,
+    session_names,
+)
 from autoresearch_git.repository import Repository
 from autoresearch_git.research.asking import Asking, Limits
 from autoresearch_git.research.loop import Loop
@@ -55,9 +63,10 @@ Inspire = Callable[[console.ConsoleReporter, Mapping[str, Figure]], Inspiration]
 
 @dataclass
 class Foreground:
-    """What a command holds while a session runs. `live` is the session once it was begun or taken up; `stopping` fills when it is
-    to stop after the experiment under way."""
+    """What a command holds while a session runs. `again` is the command that goes on after ^C; `live` is the session once it was
+    begun or taken up; `stopping` fills when it is to stop after the experiment under way."""
 
+    again: str
     live: LiveSession | None = None
     stopping: list[int] = field(default_factory=list)
 
@@ -66,11 +75,11 @@ class Foreground:
 def foreground(begun: bool, again: str, experiments: int = 0) -> Iterator[Foreground]:
     """A session, which was `begun` before or is new, until the block has ended. ^C says how to go on with the command `again`, for
     what is left of so many experiments, and exits with 130."""
-    here = Foreground(stopping=_handle_signals())
+    here = Foreground(again, stopping=_handle_signals())
     try:
         yield here
     except KeyboardInterrupt:
-        _say_how_to_go_on(here.live, experiments, begun, again)
+        _say_how_to_go_on(here.live, experiments, begun, here.again)
         raise SystemExit(130) from None  # click would put an empty line below the one that matters
     finally:
         if here.live:
@@ -118,6 +127,32 @@ def new_session(repository: Repository, settings: Settings, tag: str | None, bas
     )
 
 
+def session_for(
+    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, given: Mapping[str, Any]
+) -> tuple[Session, bool]:
+    """The session that measures, and whether it was begun before: the one that was named, else the latest of this repository
+    unless the user asked for something of a new one, else a new one. `given` are the options of a new session, None where they
+    were not typed."""
+    named = {name for name in SESSION_OPTIONS if given.get(name) is not None}
+    fresh = tag or base
+    if onto and (fresh or named):
+        raise click.UsageError("--session goes on with a session; the other options are for a new one")
+    if onto or (not fresh and any(begun_here(repository, name) for name in session_names(repository))):
+        session = own_session(repository, choose_session(repository, onto))
+        if all(getattr(settings, name) == _fixed(session, name) for name in named):
+            return session, True
+    session = new_session(repository, settings, tag, base)
+    check_session(repository, session)
+    return session, False
+
+
+def _fixed(session: Session, name: str) -> Any:
+    """What a session was begun with, by the name of the setting."""
+    if name in ("metric", "direction"):
+        return session.metric.name if name == "metric" else session.metric.direction
+    return getattr(session, name)
+
+
 @contextlib.contextmanager
 def loop_of(
     here: Foreground,
@@ -135,8 +170,7 @@ def loop_of(
     _refuse_other_machine(session, facts)
     process.end_survivors(str(live.folder))
     lab = _lab(live, settings, unsandboxed)
-    incumbent = live.book.incumbent
-    with console.ConsoleReporter(session.metric, incumbent.value if incumbent else None) as reporter:
+    with console.ConsoleReporter(session.metric, live.book.experiments) as reporter:
         _introduce(live, reporter, new)
         _say_how_confined(lab.sandbox, reporter)
         limits = Limits(settings.experiments, settings.hours, settings.max_cost)
@@ -146,7 +180,11 @@ def loop_of(
         loop = Loop(live, lab, asking, limits, reporter, facts)
         if session.prepare and not live.book.experiments:
             _prepare(live, reporter)
-        yield loop, reporter
+        try:
+            yield loop, reporter
+        finally:
+            if live.inflight is None and not live.untried():  # who looks into the worktree finds the incumbent
+                lab.place(live.book.head, {})
 
 
 def research(
@@ -231,7 +269,8 @@ def _lab(live: LiveSession, settings: Settings, unsandboxed: bool) -> trial.Lab:
         repository, settings.sandbox, settings.sandbox_read, session.run, live.folder, live.worktree.path, texts
     )
     lab = trial.Lab(session, harness, live.worktree, live.logs, str(live.folder), repository, room, unsandboxed)
-    if settings.sandbox != "off" and session.run.startswith("uv "):  # makes its environment from what lies in the worktree
+    uv = settings.sandbox != "off" and session.run.startswith("uv ")
+    if uv and not live.untried():  # it makes its environment from what lies in the worktree
         lab.place(live.book.head, {})
     return lab
 

@@ -10,11 +10,13 @@ import click
 
 from autoresearch_git.commands import console
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Experiment
+from autoresearch_git.experiment import Experiment, Spending
 from autoresearch_git.lab import outcome, trial
 from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.history import with_rationales
 from autoresearch_git.ledger.session import choose_session, folder_of
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import open_repository
 
 LOG_LINES = 15
@@ -32,7 +34,7 @@ def command(number: int, session: str | None, as_json: bool) -> None:
     if not 0 <= number < len(book.experiments):
         last = len(book.experiments) - 1
         raise AutoresearchError(f"session {name} has no experiment {number}; its last is {last}", "git autoresearch log")
-    experiment = book.experiments[number]
+    (experiment,) = with_rationales(repository, book.experiments[number : number + 1])
     metric = book.session.metric
     color = not as_json and sys.stdout.isatty()
     diff = repository.diff(experiment.parent, experiment.commit, color=color)
@@ -55,7 +57,25 @@ def _head(experiment: Experiment, metric: str) -> None:
     click.echo(f"{experiment.number:04d} {experiment.status}  {experiment.description}")
     click.echo(f"{metric:<11} {console.number(experiment.value)}")
     click.echo(f"why         {experiment.reason}")
-    if experiment.inspired_by:
-        click.echo(f"found in    {experiment.inspired_by}")
+    told = {
+        "rationale": one_line(experiment.rationale, 1000),
+        "expected": experiment.expected,
+        "idea": experiment.idea,
+        "found in": experiment.inspired_by,
+        "spent": spent(experiment.spending),
+        "program": experiment.program,
+    }
+    for name, text in [*told.items(), *(("mended", crash) for crash in experiment.mended)]:
+        if text:
+            click.echo(f"{name:<11} {text}")
     click.echo(f"commit      {experiment.commit}")
     click.echo(f"harness     {experiment.harness}")
+
+
+def spent(spending: Spending) -> str:
+    """What a proposal was paid for, on one line; empty where nothing was."""
+    if spending == Spending():
+        return ""
+    price = "at a price that is not known" if spending.usd is None else f"${spending.usd:.4g}"
+    tokens = f"{spending.input_tokens:,} tokens in ({spending.cached_tokens:,} cached), {spending.output_tokens:,} out"
+    return f"{price}: {count(spending.requests, 'request')}, {tokens}, {spending.seconds:.0f} s"

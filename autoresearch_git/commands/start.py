@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import community, console, running
+from autoresearch_git.commands import community, console, hand_console, running
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
 from autoresearch_git.config import Settings, load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
@@ -23,6 +23,7 @@ from autoresearch_git.plaintext import one_line
 from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.researchers import make
+from autoresearch_git.research.researchers.hand import Hand
 
 SYNC_PATIENCE = 20.0  # seconds that a start waits for a rate limit; `findings --sync` waits longer
 SYNC_SECONDS = 60.0  # that git may take to fetch before a start goes on without
@@ -37,7 +38,7 @@ _FIXED = (*running.SESSION_OPTIONS, "platform")
 @click.option("--trust", is_flag=True, help="With --resume: also a session that was not begun here.")
 @click.option("--experiments", type=int, metavar="N", help="End after N experiments from now.")
 @click.option("--hours", type=float, metavar="H", help="End after H hours from now.")
-@click.option("--researcher", metavar="NAME", help="Who proposes: sweep (needs no key) or claude.")
+@click.option("--researcher", metavar="NAME", help="Who proposes: sweep (needs no key), claude, command, or hand (you, with try).")
 @click.option("--model", metavar="NAME", help="The model that claude asks.")
 @click.option("--effort", metavar="WORD", help="Its effort: low, medium, high, xhigh or max.")
 @click.option("--max-cost", metavar="USD", help="End before more US dollars are spent on a model from now.")
@@ -83,7 +84,12 @@ def command(
         live = here.live = LiveSession.resume(repository, name, trust) if resume else LiveSession.create(repository, session)
         inspire = functools.partial(_inspire, live, settings) if inspired else None
         running.research(here, researcher, settings, as_json, new=not resume, inspire=inspire)
-        if not as_json:
+        if as_json:
+            return
+        if researcher.name == Hand.name:
+            click.echo(f"worktree {live.worktree.path}")
+            click.echo(f"next     {hand_console.what_next(live)}")
+        else:
             click.echo(f"next     git autoresearch log {name}   or   git autoresearch start --resume --tag {live.session.tag}")
 
 

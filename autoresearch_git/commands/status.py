@@ -10,12 +10,14 @@ import click
 
 from autoresearch_git.commands import console
 from autoresearch_git.lab import trial
-from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger import ideas, notebook
 from autoresearch_git.ledger.lock import holder
 from autoresearch_git.ledger.session import choose_session, folder_of, read_inflight, session_names
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.publishing.place import remembered
+from autoresearch_git.publishing.wording import count
 from autoresearch_git.repository import Repository, open_repository
+from autoresearch_git.research.plateau import PLATEAU
 
 
 @click.command("status", epilog="Example:  git autoresearch status --json")
@@ -41,6 +43,11 @@ def command(session: str | None, only_path: bool, as_json: bool) -> None:
             click.echo(f"    {fields['running']}")
         if fields["under_way"]:
             click.echo(f"    {fields['under_way']}")
+        if fields["without_gain"] >= PLATEAU:
+            click.echo(f"    no gain in the last {fields['without_gain']} experiments")
+        if fields["ideas"]:
+            waiting = count(len(fields["ideas"]), "idea")
+            click.echo(f"    {waiting} waiting: git autoresearch idea --list --session {fields['session']}")
         for url in fields["published"]:
             click.echo(f"    published  {url}")
 
@@ -63,6 +70,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
         **console.session_fields(book.session, book.experiments),
         "running": str(owner) if owner else "",
         "under_way": under_way,
+        "ideas": [idea.text for idea in ideas.waiting(folder)],
         "last": last,
         "worktree": str(folder / "worktree"),
         "published": [one_line(url) for url in (place.pull, place.discussion) if url] if place and not place.withdrawn else [],

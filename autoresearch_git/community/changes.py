@@ -129,6 +129,17 @@ def in_words(description: str) -> tuple[Change, ...]:
     return tuple(found.values())
 
 
+def of_names(text: str, names: Iterable[str]) -> dict[str, str]:
+    """What a sentence gives each of these names as its value: `DEPTH 6`, `matrix LR = 0.05`, `WARMDOWN_RATIO 0.5 to 0.7`."""
+    found = {}
+    for name in names:
+        words = re.escape(name).replace("_", "[ _-]")
+        given = rf"(?<![\w.])(?i:{words})(?:{_ARROW}|\s*[=:]\s*|\s+)(?:from\s+)?(?:(?:{_VALUE}){_ARROW})?({_VALUE})(?![\w.]*\w)"
+        if match := re.search(given, text):
+            found[name] = match[1].rstrip(",")
+    return found
+
+
 def normal_lines(patch: str) -> frozenset[str]:
     """The added and removed lines of a diff without comments and spaces: what two diffs are compared by."""
     found = set()

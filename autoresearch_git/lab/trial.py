@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Figure, Measurement, Session
+from autoresearch_git.experiment import LARGEST_FILE, Figure, Measurement, Session
 from autoresearch_git.lab import outcome, process
 from autoresearch_git.lab.harness import Harness
 from autoresearch_git.lab.sandbox import NONE, Meter, Sandbox, confined, read_plain
@@ -114,7 +114,11 @@ class Lab:
         kept.unlink(missing_ok=True)
         place = self._place(kind, foreign, commit, files)
         channel = kept if kind == NONE else self.sandbox.room(foreign).channel / kept.name
-        ended = self._run(kind, foreign, place, {**told, **self._contract(seed, channel)}, log, watch)
+        try:
+            ended = self._run(kind, foreign, place, {**told, **self._contract(seed, channel)}, log, watch)
+        finally:
+            if not foreign:
+                self._set_aside(run)
         reported = read_plain(channel)
         if reported is not None and channel != kept:
             kept.write_bytes(reported)
@@ -150,6 +154,7 @@ class Lab:
             target = self.worktree.path / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode())
+        self.worktree.leave(self.session.editable)
 
     def _foreign_files(self, commit: str, files: Mapping[str, str]) -> dict[str, bytes]:
         """What a stranger's run finds: the harness as the session began with it, the editable files of `commit`, `files` on top."""
@@ -185,6 +190,14 @@ class Lab:
             "AUTORESEARCH_RESULT": str(channel),
             "AUTORESEARCH_SESSION": self.marker,
         }
+
+    def _set_aside(self, run: str) -> None:
+        """What changed an editable file while it was run may have been a person: a copy stays beside the log."""
+        for path in self.worktree.changed(self.session.editable):
+            content = read_plain(self.worktree.path / path, LARGEST_FILE)
+            if content is not None:
+                (self.logs / f"{run}.{path.replace('/', '-')}").write_bytes(content)
+        self.worktree.leave(self.session.editable)
 
     def _touched(self, place: Path, foreign: bool, commit: str, files: Mapping[str, str]) -> list[str]:
         """Files of the harness, or of the proposal itself, that the run changed while it ran."""

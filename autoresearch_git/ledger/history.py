@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Metric
-from autoresearch_git.ledger import notebook, results_tsv
+from autoresearch_git.ledger import notebook, results_tsv, trailers
 from autoresearch_git.ledger.session import choose_session
 from autoresearch_git.plaintext import defuse
 from autoresearch_git.repository import Repository
@@ -38,6 +40,14 @@ def read_history(repository: Repository, wanted: str | None) -> History:
     metric = book.session.metric
     tsv = results_tsv.render(metric, book.experiments)
     return History(book.session.name, metric, book.experiments, tsv, f"its notebook {ref}", ref)
+
+
+def with_rationales(repository: Repository, experiments: Iterable[Experiment]) -> list[Experiment]:
+    """The same with why each was tried, which stands in the message of its own commit alone."""
+    found = list(experiments)
+    messages = repository.messages_of(e.commit for e in found)
+    told = (trailers.read_rationale(messages[e.commit].text) if e.commit in messages else "" for e in found)
+    return [dataclasses.replace(e, rationale=why) for e, why in zip(found, told, strict=True)]
 
 
 def _from_table(repository: Repository, revision: str) -> History | None:

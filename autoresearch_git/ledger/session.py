@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Author, Experiment, Figure, Measurement, Proposal, Session, Spending
-from autoresearch_git.ledger import ideas, notebook, purse, results_tsv
+from autoresearch_git.ledger import edits, ideas, notebook, purse, results_tsv
 from autoresearch_git.ledger.branch import check_branch, clear_stale_locks
 from autoresearch_git.ledger.lock import acquire, holder
 from autoresearch_git.ledger.written import write_whole
@@ -127,13 +127,14 @@ def _check_subject(repository: Repository, session: Session) -> None:
 class LiveSession:
     """A session that this process holds the lock of. Make one with `create` or `resume`; close it when done."""
 
-    def __init__(self, repository: Repository, name: str, lock: IO[str]) -> None:
+    def __init__(self, repository: Repository, name: str, lock: IO[str], edited: bool = False) -> None:
         self.repository = repository
         self.folder = folder_of(repository, name)
         self._lock = lock
         self.book = notebook.read(repository, notebook.NAMESPACE + name)
         self.began_with = len(self.book.experiments)  # when this process took it up
         self.worktree = self._open_worktree()
+        self._refuse_edits(edited)
         self._rebuild_views()
 
     @classmethod
@@ -151,8 +152,9 @@ class LiveSession:
             raise
 
     @classmethod
-    def resume(cls, repository: Repository, name: str, trust: bool = False) -> LiveSession:
-        """Take up a session again, from whatever state it was left in.
+    def resume(cls, repository: Repository, name: str, trust: bool = False, edited: bool = False) -> LiveSession:
+        """Take up a session again, from whatever state it was left in. `edited`: the user's edit in its worktree is what is tried
+        next; else one that lies there is not overwritten but refused.
 
         A notebook alone may be a stranger's, and resuming it runs the command that it names: one that was not begun here is
         only taken up with `trust`.
@@ -164,7 +166,7 @@ class LiveSession:
         lock = acquire(folder_of(repository, name), name)
         try:
             clear_stale_locks(repository, session)
-            live = cls(repository, name, lock)
+            live = cls(repository, name, lock, edited)
             check_branch(repository, live.book)
             return live
         except BaseException:
@@ -196,12 +198,27 @@ class LiveSession:
         self.logs.mkdir(exist_ok=True)
         worktree = self.repository.open_worktree(path)
         if worktree is None:  # new, damaged, or left behind by a copy or a move of the repository
+            left = edits.files(path, self.session.editable)
             shutil.rmtree(path, ignore_errors=True)
             self.repository.add_worktree(path, self.book.head)
             worktree = self.repository.open_worktree(path)
             assert worktree is not None
+            for name, content in left.items():
+                (path / name).write_bytes(content)
         worktree.clear_stale_locks()
         return worktree
+
+    def untried(self) -> list[str]:
+        """Editable files in the worktree that hold an edit of the user's which no experiment has tried."""
+        proposed = self.inflight.proposal.files if self.inflight else {}
+        return edits.untried(self.repository, self.worktree, self.session.editable, self.book.head, proposed)
+
+    def _refuse_edits(self, edited: bool) -> None:
+        """An edit may lie in the worktree only where it is what is tried next: nothing else is to be measured before it."""
+        paths = self.untried()
+        is_next = bool(self.book.experiments) and self.inflight is None
+        if paths and not (edited and is_next):
+            raise edits.refusal(self.session.name, self.worktree.path, paths, is_next)
 
     def _rebuild_views(self) -> None:
         write_whole(self.folder / "results.tsv", results_tsv.render(self.session.metric, self.book.experiments))

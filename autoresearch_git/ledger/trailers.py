@@ -85,6 +85,12 @@ def experiment_message(session: Session, experiment: Experiment) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def read_rationale(message: str) -> str:
+    """Why it was tried, from the message of the experiment's own commit; the ends of its runs' output are indented there."""
+    paragraphs = message.rstrip("\n").split("\n\n")[1:-1]
+    return defuse("\n\n".join(text for text in paragraphs if not text.startswith("    "))).strip()
+
+
 def record_message(session: Session, experiment: Experiment) -> str:
     """The message of the record that carries an experiment into the notebook."""
     subject = f"{experiment.number:04d} {experiment.status}: {one_line(experiment.description)}"

@@ -17,11 +17,11 @@ from autoresearch_git.experiment import Experiment, Metric, Session, Status
 from autoresearch_git.noise import Noise
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.research.duplicates import is_near_miss
+from autoresearch_git.research.plateau import PLATEAU, without_gain
 
 MOST_TOKENS = 3_000
 LONGEST_LIST = 40
 MOST_COMPARED = 500  # experiments whose words are read to group them, the latest
-PLATEAU = 10  # experiments without a gain, after which another direction is due
 
 Row = dict[str, Any]
 
@@ -37,11 +37,6 @@ def digest(session: Session, experiments: Sequence[Experiment], noise: Noise, mo
         fits = count_tokens(_text(head, lists, Counter(picks[:middle]))) <= most_tokens
         low, high = (middle, high) if fits else (low, middle - 1)
     return _text(head, lists, Counter(picks[:low]))
-
-
-def without_gain(experiments: Sequence[Experiment]) -> int:
-    """How many experiments there were since the last that was kept."""
-    return next((n for n, e in enumerate(reversed(experiments)) if e.status.advances), len(experiments))
 
 
 def _head(session: Session, experiments: Sequence[Experiment], noise: Noise) -> Row:

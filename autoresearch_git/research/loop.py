@@ -78,8 +78,6 @@ class Loop:
             elif not (experiment.inspired_by or experiment.adopted_from):  # what came from elsewhere is not the researcher's fault
                 failures += 1
             self._pause_after(failures, experiment.reason)
-            if experiment.number % HOUSEKEEPING_EVERY == 0:
-                self.live.repository.housekeeping()
 
     def ensure_baseline(self) -> None:
         """Measure experiment 0, the base commit as it is, where that is to be done. If it crashes, it is no base to research on."""
@@ -157,6 +155,8 @@ class Loop:
         )
         recorded = self.live.record(experiment, inflight.proposal)
         self.report.recorded(recorded)
+        if recorded.number and recorded.number % HOUSEKEEPING_EVERY == 0:
+            self.live.repository.housekeeping()
         return recorded
 
     # -- their parts --------------------------------------------------------------------------------------------

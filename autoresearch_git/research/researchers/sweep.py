@@ -2,12 +2,14 @@
 
 Each module-level constant of the editable file can be moved up or down on the scale that suits it (a batch doubles, a
 learning rate changes by a factor, a ratio by a tenth). A direction that was kept is tried again first; one that failed
-is tried later and in finer steps; a value that was tried is never tried again. It keeps no state: what it knows is read
-from the descriptions in the ledger, `NAME old → new`. `bench/sweep.py` compares it with Optuna's TPE.
+is tried later and in finer steps; a value that was tried is never tried again. What the user asks for comes first, where it
+names a constant and a value. It keeps no state: what it knows is read from the descriptions in the ledger, `NAME old → new`.
+`bench/sweep.py` compares it with Optuna's TPE.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import random
@@ -20,6 +22,8 @@ from autoresearch_git import constants
 from autoresearch_git.community.inspiration import Idea
 from autoresearch_git.constants import Constant, Reading
 from autoresearch_git.experiment import Experiment, Proposal, Status
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.research import hints
 from autoresearch_git.research.researchers import NoProposal, View
 
 # Constants that do not change what is learned, or that only say how the run is reported.
@@ -67,16 +71,24 @@ class Sweep:
     name = "sweep"
     repairs = False
 
+    def __init__(self) -> None:
+        self._passed_over: set[str] = set()  # hints that the user was told of
+
     def propose(self, view: View) -> Proposal:
         path = next((p for p in view.session.editable if p.endswith(".py") and p in view.files), None)
         if path is None:
             raise NoProposal("sweep needs a Python file among the editable ones", exhausted=True)
-        facts = {name.upper(): value for name, value in view.facts.items() if isinstance(value, str)}
-        modules = {p.removesuffix(".py").replace("/", "."): text for p, text in view.context.items() if p.endswith(".py")}
+        facts, modules = hints.facts_of(view.facts), hints.modules_of(view.context)
         reading = constants.read(view.files[path], facts, modules)
         memory = remember(view.experiments)
         for returned in view.returned:
             _forgo(memory, returned.proposal.description)
+            if returned.proposal.idea:
+                self._pass_over(view, returned.proposal.idea, returned.reason)
+        for hint in view.ideas:
+            taken = None if hint in self._passed_over else self._take(view, hint, path, reading, facts, modules)
+            if taken:
+                return taken
         for idea in () if _in_vain(view.experiments) else view.inspiration.suggestions:  # before what nobody tried
             allowed = _inspired(view.files[path], reading, idea, memory, facts, modules)
             if allowed:
@@ -91,11 +103,35 @@ class Sweep:
                     return self._proposal(path, reading, *allowed, _why(arm, memory))
         raise NoProposal("every constant has been tried in every direction", exhausted=True)
 
+    def _take(
+        self, view: View, hint: str, path: str, reading: Reading, facts: Mapping[str, Any], modules: Mapping[str, str]
+    ) -> Proposal | None:
+        """What the user's hint asks for, where it can be read and had."""
+        readable = {name: constant for name, constant in reading.constants.items() if _is_told(constant)}
+        wanted = hints.wanted(hint, readable)
+        new = {name: source for name, source in wanted.items() if _value(source) != readable[name].value}
+        allowed = _allowed(view.files[path], reading, new, facts, modules) if new else None
+        if allowed:
+            return dataclasses.replace(self._proposal(path, reading, *allowed, "The user asked for it."), idea=hint)
+        why = "an assert of the file does not allow it" if new else "it is so already" if wanted else hints.NOT_READ
+        self._pass_over(view, hint, why)
+        return None
+
+    def _pass_over(self, view: View, hint: str, why: str) -> None:
+        if hint not in self._passed_over:
+            view.turn.say(f"      waiting   {one_line(hint, 80)}: {why}")
+        self._passed_over.add(hint)
+
     def _proposal(
         self, path: str, reading: Reading, sources: Mapping[str, str], text: str, why: str, inspired_by: str = ""
     ) -> Proposal:
         changes = [f"{name} {reading.constants[name].source} → {source}" for name, source in sources.items()]
-        return Proposal(", ".join(changes), {path: text}, why, self.name, inspired_by)
+        return Proposal(", ".join(changes), {path: text}, why, self.name, inspired_by=inspired_by)
+
+
+def _is_told(constant: Constant) -> bool:
+    """Whether its value can be read back from a description, which is one line."""
+    return len(constant.source) <= _LONGEST and "\n" not in constant.source
 
 
 def _in_vain(experiments: Sequence[Experiment]) -> bool:
@@ -111,7 +147,7 @@ def _inspired(
     sources = {}
     for step in idea.steps:
         constant = reading.constants.get(step.name)
-        if constant is None or _LEFT_ALONE.search(step.name) or "\n" in constant.source or len(constant.source) > _LONGEST:
+        if constant is None or _LEFT_ALONE.search(step.name) or not _is_told(constant):
             return None
         before, after = _value(step.before), _value(step.after)
         if after is None or _same(after, constant.value) or (step.before and not _same(before, constant.value)):
@@ -163,8 +199,7 @@ def _arms(reading: Reading, memory: _Memory, order: random.Random) -> Iterator[_
     """Directions, the most promising first; equals in an order that the session's seed decides."""
     ranked = []
     for name, constant in sorted(reading.constants.items()):
-        unreadable = len(constant.source) > _LONGEST or "\n" in constant.source  # could not be read back from the ledger
-        if unreadable or _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
+        if not _is_told(constant) or _LEFT_ALONE.search(name) or not isinstance(constant.value, (bool, int, float, str, tuple)):
             continue
         upwards, downwards = next((up, down) for pattern, up, down in _PRIOR if re.search(pattern, name))
         for up, prior in ((True, upwards), (False, downwards)):
