@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from autoresearch_git.commands import console, publication
-from autoresearch_git.config import load_settings
+from autoresearch_git.config import load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.session import choose_session
@@ -37,7 +37,7 @@ def command(session: str | None, output: Path | None, checked: Path | None, as_j
         _check(repository, paper, checked, as_json)
         return
     place = publication.known_place(repository, settings, book)
-    told = pages.render(paper, place, publication.templates(repository, settings), whole=False)
+    told = pages.render(paper, place, templates_folder(repository, settings), whole=False)
     if as_json:
         click.echo(json.dumps({"title": told.title, "paper": told.paper, "pull_request": told.pull}))
     elif output:

@@ -103,16 +103,6 @@ def below_base(repository: Repository, book: Notebook, head: str) -> list[str]:
     return [one_line(subject, 60) for _, _, subject in there]
 
 
-def templates(repository: Repository, settings: Settings) -> Path | None:
-    """The user's own templates. Raises AutoresearchError where the setting names no folder."""
-    if not settings.templates:
-        return None
-    folder = (repository.root / Path(settings.templates).expanduser()).resolve()
-    if not folder.is_dir():
-        raise AutoresearchError(f"templates = {settings.templates!r} is no folder", "git config autoresearch.templates <folder>")
-    return folder
-
-
 # -- what was published before -----------------------------------------------------------------------------------------
 
 

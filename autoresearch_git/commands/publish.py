@@ -15,7 +15,7 @@ from autoresearch_git.commands import console, publication, publish_comments, pu
 from autoresearch_git.commands.console import say
 from autoresearch_git.commands.publication import Draft
 from autoresearch_git.community.hubs import Hub, publication_hub, token_for
-from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.config import Settings, load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook, result
 from autoresearch_git.ledger.notebook import Notebook
@@ -106,7 +106,7 @@ def _draft(repository: Repository, settings: Settings, book: Notebook, notes: Pa
     head = book.branch_tip
     if lands and not result.is_published(repository, book):
         head = result.result_commit(repository, book, publication.picture(book, paper))
-    return Draft(repository, settings, book, paper, head, publication.templates(repository, settings))
+    return Draft(repository, settings, book, paper, head, templates_folder(repository, settings))
 
 
 def _offline(draft: Draft, asked: Asked) -> Place:

@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import community, console, running
 from autoresearch_git.community.inspiration import NOTHING_READ, Inspiration
-from autoresearch_git.config import Settings, load_settings
+from autoresearch_git.config import Settings, load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Figure, Session
 from autoresearch_git.lab import process, sandbox
@@ -60,7 +60,7 @@ def command(
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, options)
-    researcher = make(settings)
+    researcher = make(settings, templates_folder(repository, settings))
     if settings.sandbox == "require" and not dry_run:
         running.refuse_unconfined(sandbox.survey())
     reads = settings.inspiration and not no_inspiration

@@ -87,12 +87,14 @@ class Researcher(Protocol):
         """The next thing to try on the incumbent. Raises NoProposal."""
 
 
-def make(settings: Settings) -> Researcher:
-    """The researcher that the settings name. Raises AutoresearchError where there is none, or it lacks what it needs."""
-    from autoresearch_git.research.researchers import sweep
+def make(settings: Settings, templates: Path | None = None) -> Researcher:
+    """The researcher that the settings name; one that reads is told by the user's own `templates`. Raises AutoresearchError where
+    there is none, or it lacks what it needs."""
+    from autoresearch_git.research.researchers import command, sweep
 
     known: dict[str, Callable[[Settings], Researcher]] = {
         "sweep": lambda settings: sweep.Sweep(),
+        "command": lambda settings: command.from_settings(settings, templates),
     }
     if settings.researcher not in known:
         raise AutoresearchError(f"there is no researcher {settings.researcher!r}", f"--researcher takes: {', '.join(known)}")
