@@ -129,6 +129,7 @@ def run(
     tick: Callable[[float], str | None] = lambda elapsed: None,
     confinement: Confinement | None = None,
     stdin: Path = Path(os.devnull),
+    grace: float = GRACE,
 ) -> Exit:
     """Run a command to its end, its input from the file `stdin`, its output in `log`, calling `tick(seconds so far)` a few times a
     second.
@@ -140,7 +141,7 @@ def run(
     marker = environment.get("AUTORESEARCH_SESSION", "")
     with open(log, "ab") as trouble:  # of the supervisor itself
         child = subprocess.Popen(
-            [sys.executable, supervisor.__file__, str(GRACE), str(log)],
+            [sys.executable, supervisor.__file__, str(grace), str(log)],
             cwd=cwd, env=environment_for_run({"AUTORESEARCH_SESSION": marker}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=trouble, start_new_session=True,  # ^C reaches us, and we end the tree in order
         )  # fmt: skip

@@ -38,6 +38,7 @@ from autoresearch_git.research.researchers.command_output import Output, keep
 from autoresearch_git.research.researchers.prompting import prompt
 
 FIX = "git config autoresearch.command 'claude -p …'"
+GRACE = 5.0  # seconds that an agent has between TERM and KILL
 LONGEST_RATIONALE = 4_000  # characters
 SHORTEST_SECRET = 8  # characters; anything shorter also stands elsewhere
 _PASSED_ON = re.compile(r"PATH|HOME|USER|LANG|LC_\w+|TMPDIR")
@@ -107,7 +108,7 @@ class Command:
         try:
             ended = process.run(
                 argv(self.command, folder), cwd=folder, environment=environment, log=log, timeout=self.timeout,
-                tick=lambda elapsed: _OVER if time.monotonic() >= deadline else None, stdin=folder / PROMPT,
+                tick=lambda elapsed: _OVER if time.monotonic() >= deadline else None, stdin=folder / PROMPT, grace=GRACE,
             )  # fmt: skip
         finally:
             output = keep(log, began, hidden)
