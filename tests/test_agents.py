@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +26,20 @@ def need(program: str) -> None:
 
 def next_step(request: Request) -> Step | None:
     """The first that the session's digest, which is in the prompt, does not name."""
-    digest = request.text.rpartition("# This session so far\n")[2]
+    digest = request.text.replace("\\n", "\n").replace("\\u2192", "→").rpartition("# This session so far\n")[2]
     return next((step for step in STEPS if not step.is_named_in(digest)), None)
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No agent looks for its maker."""
-    for name in ("DISABLE_TELEMETRY", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "LITELLM_LOCAL_MODEL_COST_MAP", "MSWEA_CONFIGURED"):
+    for name in (
+        "DISABLE_TELEMETRY",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "LITELLM_LOCAL_MODEL_COST_MAP",
+        "MSWEA_CONFIGURED",
+    ):
         monkeypatch.setenv(name, "True" if name.startswith("LITELLM") else "1")
-    yield
 
 
 VARIABLES = ("ANTHROPIC_API_KEY,ANTHROPIC_BASE_URL,ANTHROPIC_API_BASE,DISABLE_TELEMETRY,CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC,"
@@ -50,7 +53,7 @@ def environment(model: Model) -> dict[str, str]:
 def employ(world: World, command: str, env: dict[str, str]) -> None:
     names = [name for name in VARIABLES.split(",") if name in {**os.environ, **env}]
     world.configure(researcher="command", command=command, command_env=",".join(names), inspiration="no", baseline_runs="1",
-                    command_timeout="100s")  # fmt: skip
+                    command_timeout="40s")  # fmt: skip
 
 
 def research(world: World, player: Player, command: str) -> tuple[list[dict[str, object]], Model]:
@@ -69,7 +72,7 @@ def research(world: World, player: Player, command: str) -> tuple[list[dict[str,
 
 # -- Claude Code --------------------------------------------------------------------------------------------------------
 
-CLAUDE = ("claude --bare -p --output-format json --no-session-persistence --tools Read,Edit --permission-mode dontAsk "
+CLAUDE = ("CLAUDE_CODE_MAX_RETRIES=3 claude --bare -p --output-format json --no-session-persistence --tools Read,Edit --permission-mode dontAsk "
           "--allowedTools 'Edit(./solver.py)'")  # fmt: skip
 
 
@@ -94,7 +97,9 @@ def test_claude_code_researches_and_runs_nothing_of_a_hostile_repository(toy: Wo
     assert not any("Latin" in request.text for request in model.asked)
     assert list(marks.iterdir()) == []
     with Model(["Salve."]) as model:  # the same program in the checkout itself
-        subprocess.run(["claude", "-p", "hello"], cwd=toy.root, env={**os.environ, **environment(model)}, capture_output=True, timeout=60)
+        subprocess.run(
+            ["claude", "-p", "hello"], cwd=toy.root, env={**os.environ, **environment(model)}, capture_output=True, timeout=60
+        )
     if not list(marks.iterdir()):
         pytest.skip("this version of Claude Code runs nothing of a checkout that nobody trusted")
 
@@ -104,7 +109,10 @@ def test_claude_code_edits_nothing_else_and_reads_nothing_else(toy: World, tmp_p
     need("claude")
     private = tmp_path / "private.txt"
     private.write_text("not for an agent\n")
-    tries = [tool_use("Read", file_path=str(private)), tool_use("Edit", file_path="bench.py", old_string="import os", new_string="import sys")]
+    tries = [
+        tool_use("Read", file_path=str(private)),
+        tool_use("Edit", file_path="bench.py", old_string="import os", new_string="import sys"),
+    ]
     with Model([[tries[0]], [tries[1]], "I may not."] * 3) as model:
         employ(toy, CLAUDE, environment(model))
         ran = toy.run("start", "--tag", "t", "--experiments", "1", env=environment(model))
@@ -117,7 +125,7 @@ def test_claude_code_edits_nothing_else_and_reads_nothing_else(toy: World, tmp_p
 
 AIDER = ("aider --model anthropic/claude-sonnet-4-6 --message-file {prompt} --yes-always --no-git --no-check-update --analytics-disable "
          "--no-detect-urls --no-suggest-shell-commands --no-show-model-warnings --no-show-release-notes --map-tokens 0 --no-pretty "
-         "--no-stream --edit-format diff --file solver.py --file proposal.json")  # fmt: skip
+         "--no-stream --edit-format diff --max-chat-history-tokens 100000 --file solver.py --file proposal.json")  # fmt: skip
 
 
 def as_aider(request: Request) -> Answer:
@@ -150,7 +158,9 @@ def as_mini(request: Request) -> Answer:
     if turns == 0:
         return Answer([text("I read."), tool_use("bash", command="cat prompt.md")])
     if turns == 1 and step:
-        return Answer([text("I edit."), tool_use("bash", command=f"sed -i 's/^{step.name} = {step.old}/{step.name} = {step.new}/' solver.py")])
+        return Answer(
+            [text("I edit."), tool_use("bash", command=f"sed -i 's/^{step.name} = {step.old}/{step.name} = {step.new}/' solver.py")]
+        )
     return Answer([text("Done."), tool_use("bash", command="echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")])
 
 

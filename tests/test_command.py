@@ -275,6 +275,7 @@ def test_no_secret_gets_into_a_proposal(toy: World) -> None:
     [
         ({}, "there is no command for the researcher command to run"),
         ({"command": "no-such-agent -p"}, "no-such-agent, the program of autoresearch.command, is not here"),
+        ({"command": "MODEL=x no-such-agent -p | tee"}, "no-such-agent, the program of autoresearch.command, is not here"),
         ({"command": "./agent.sh"}, "./agent.sh is not found from the folder that an agent works in"),
         ({"command": "cat 'x"}, "cannot be split into words"),
         ({"command": "cat --key sk-ant-api03-aaaaaaaaaaaaaaaaaaaa"}, "command holds what looks like a token"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -173,17 +173,20 @@ def argv(command: str, folder: Path) -> list[str]:
 def _program(command: str) -> str:
     """The name of the program that is started. Raises AutoresearchError where it is not there."""
     words = process.argv(command, FIX)
-    if words[:2] == ["/bin/sh", "-c"]:  # which may be any construct of the shell's
-        first = re.match(r"\s*(?:\w+=\S*\s+)*([\w./+-]*)", command)
-        return Path(first[1] if first else "").name or "command"
-    if "/" in words[0] and not os.path.isabs(words[0]):
-        raise AutoresearchError(f"{words[0]} is not found from the folder that an agent works in",
+    program = words[0]
+    if words[:2] == ["/bin/sh", "-c"]:
+        first = re.match(r"(?:\w+=\S*\s+)*([\w./+-]+)", command)
+        if not first:  # some construct of the shell's
+            return "command"
+        program = first[1]
+    if "/" in program and not os.path.isabs(program):
+        raise AutoresearchError(f"{program} is not found from the folder that an agent works in",
                                 "name the program by its whole path in autoresearch.command")  # fmt: skip
-    if shutil.which(words[0]) is None:
+    if subprocess.run(["/bin/sh", "-c", 'command -v "$0"', program], stdout=subprocess.DEVNULL).returncode:  # the shell's own, too
         raise AutoresearchError(
-            f"{words[0]}, the program of autoresearch.command, is not here", f"install it, or name another: {FIX}"
+            f"{program}, the program of autoresearch.command, is not here", f"install it, or name another: {FIX}"
         )
-    return re.sub(r"[^\w.+-]", "", Path(words[0]).name) or "command"
+    return re.sub(r"[^\w.+-]", "", Path(program).name) or "command"
 
 
 def _hidden(environment: Mapping[str, str]) -> list[str]:

@@ -23,10 +23,10 @@ _SAID_LATE = 4_000  # characters in which an agent that was not let in says so
 _NOT_LET_IN = re.compile(
     r"authentication_error|AuthenticationError|failed to authenticate|not able to authenticate"
     r"|\b401\b.{0,60}(?:unauthori[sz]ed|invalid)|(?:invalid|incorrect|missing)[^.\n]{0,20}\bapi[-_ ]?key"
-    r"|not logged in|please run /login|set an auth method",
+    r"|not logged in|please run /login|an auth method|invalid auth method",
     re.IGNORECASE,
 )
-_WORDS = ("result", "response", "error")  # of Claude Code, of Gemini CLI, of either
+_WORDS = ("result", "response", "error")  # of Claude Code, of Gemini CLI, of Gemini CLI and Codex
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,17 @@ class Output:
     @property
     def last_line(self) -> str:
         """Its last words, on one line; empty where it said none."""
-        for found in reversed(self.objects):
+        for told in reversed(self.objects):
             for name in _WORDS:
-                if isinstance(found.get(name), str):
-                    return _last(found[name])
+                words = told[name].get("message") if isinstance(told.get(name), dict) else told.get(name)
+                if isinstance(words, str):
+                    return _last(words)
         return "" if self.objects else _last(self.text)
 
     @property
     def not_let_in(self) -> str:
         """The line that says that the agent has no valid key or login; empty where none does."""
-        lines = self.text[-_SAID_LATE:].splitlines()
+        lines = [*self.text[-_SAID_LATE:].splitlines(), self.last_line]
         return next((one_line(line) for line in reversed(lines) if _NOT_LET_IN.search(line)), "")
 
     def spending(self, seconds: float, answered: float | None) -> Spending:
