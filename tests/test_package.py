@@ -47,7 +47,7 @@ def test_core_dependencies_stay_light() -> None:
     """torch and what goes with it sit in an extra."""
     text = (TOP / "pyproject.toml").read_text()
     core = text.partition("dependencies = [")[2].partition("]")[0]
-    assert not re.search(r"torch|pyarrow|numpy|rustbpe|anthropic", core)
+    assert not re.search(r"torch|pyarrow|numpy|rustbpe", core)
     assert '"torch==2.13.0"' in text.partition("train = [")[2].partition("]")[0]
 
 
