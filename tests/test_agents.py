@@ -30,20 +30,14 @@ def next_step(request: Request) -> Step | None:
     return next((step for step in STEPS if not step.is_named_in(digest)), None)
 
 
+VARIABLES = {"DISABLE_TELEMETRY": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No agent looks for its maker."""
-    for name in (
-        "DISABLE_TELEMETRY",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
-        "LITELLM_LOCAL_MODEL_COST_MAP",
-        "MSWEA_CONFIGURED",
-    ):
-        monkeypatch.setenv(name, "True" if name.startswith("LITELLM") else "1")
-
-
-VARIABLES = ("ANTHROPIC_API_KEY,ANTHROPIC_BASE_URL,ANTHROPIC_API_BASE,DISABLE_TELEMETRY,CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC,"
-             "LITELLM_LOCAL_MODEL_COST_MAP,MSWEA_CONFIGURED,IS_SANDBOX")  # fmt: skip
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
 
 
 def environment(model: Model) -> dict[str, str]:
@@ -51,9 +45,8 @@ def environment(model: Model) -> dict[str, str]:
 
 
 def employ(world: World, command: str, env: dict[str, str]) -> None:
-    names = [name for name in VARIABLES.split(",") if name in {**os.environ, **env}]
-    world.configure(researcher="command", command=command, command_env=",".join(names), inspiration="no", baseline_runs="1",
-                    command_timeout="40s")  # fmt: skip
+    world.configure(researcher="command", command=command, command_env=",".join([*VARIABLES, *env]), inspiration="no",
+                    baseline_runs="1", command_timeout="40s")  # fmt: skip
 
 
 def research(world: World, player: Player, command: str) -> tuple[list[dict[str, object]], Model]:
@@ -149,7 +142,7 @@ def test_aider_researches(toy: World) -> None:
 
 # -- mini-swe-agent -----------------------------------------------------------------------------------------------------
 
-MINI = "mini -m anthropic/claude-sonnet-4-6 -y --exit-immediately -l 1 -t 'Do what prompt.md in this folder says; begin with cat prompt.md'"
+MINI = "MSWEA_CONFIGURED=true mini -m anthropic/claude-sonnet-4-6 -y --exit-immediately -l 1 -t 'Do what prompt.md in this folder says; begin with cat prompt.md'"
 
 
 def as_mini(request: Request) -> Answer:
