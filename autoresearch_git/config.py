@@ -29,8 +29,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# Variables of the contract between the lab and a run; they are no settings.
-_CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION"}
+# Variables of the contract between the lab and a run, or a researcher and its agent; they are no settings.
+_CONTRACT_VARIABLES = {"RESULT", "STEPS", "PACE", "CACHE", "DEVICE", "CLIMBMIX_URL", "SESSION", "PROMPT", "EXPERIMENT"}
 
 
 # What a measurement is recorded with besides the metric.
@@ -143,6 +143,13 @@ def _folders(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def _variables(text: str) -> tuple[str, ...]:
+    names = tuple(word for word in re.split(r"[,\s]+", text) if word)
+    if not all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) for name in names):
+        raise ValueError("names of environment variables such as ANTHROPIC_API_KEY")
+    return names
+
+
 def _api_root(text: str) -> str:
     root = text.strip().rstrip("/")
     if root and not re.fullmatch(r"https?://(\w[\w.-]*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[\w.~-]+)*", root, re.ASCII):
@@ -160,6 +167,12 @@ def _slug(text: str) -> str:
 def _command(text: str) -> str:
     if not text.strip() or "\n" in text:
         raise ValueError("a command on one line")
+    return text.strip()
+
+
+def _word(text: str) -> str:
+    if text.strip() and not re.fullmatch(r"[\w.+:/@-]{1,60}", text.strip(), re.ASCII):
+        raise ValueError("one word such as claude-opus")
     return text.strip()
 
 
@@ -184,6 +197,11 @@ KEYS = (
     Key("timeout", "0", _or_zero(seconds), "time after which a run is killed; 0: 2 × budget, 600 s at least"),
     Key("editable", "train.py", _paths, "the only files that an experiment may change"),
     Key("researcher", "sweep", _text, "who proposes"),
+    Key("command", "", lambda text: _command(text) if text.strip() else "", "command of the agent that proposes where "
+        "researcher is command; {prompt} is the file of its prompt, {folder} the folder that it works in"),
+    Key("command-env", "", _variables, "environment variables that the agent gets besides PATH, HOME and the locale; or --add"),
+    Key("command-timeout", "10m", seconds, "time after which the agent is killed"),
+    Key("command-name", "", _word, "name of the agent in what is recorded; empty: the program's"),
     Key("experiments", "0", _count(0), "experiments after which a start ends; 0: no limit"),
     Key("hours", "0", _or_zero(_hours), "hours after which a start ends; 0: no limit"),
     Key("max-cost", "0", _or_zero(_dollars), "US dollars that a start may spend on a model; 0: no limit"),
@@ -214,8 +232,10 @@ _URLS = {"hub", "api-url"}
 _PAID = ("researcher", "max-cost", "price", "model", "fallback-model", "effort", "stream")
 _USERS_OWN = {**dict.fromkeys(_PAID, "what is spent in your name"), "api-url": "where tokens go",
                "templates": "what is posted in your name",
+               "command": "what runs on this machine", "command-env": "which of your variables an agent gets",
+               "command-timeout": "what runs on this machine", "command-name": "who proposed",
                "sandbox": "what runs may do on this machine", "sandbox-read": "what runs may read on this machine"}  # fmt: skip
-_ONE_A_LINE = (_hubs, _folders)
+_ONE_A_LINE = (_hubs, _folders, _variables)
 
 
 @dataclass(frozen=True)
@@ -238,6 +258,10 @@ class Settings:
     timeout: float
     editable: tuple[str, ...]
     researcher: str
+    command: str
+    command_env: tuple[str, ...]
+    command_timeout: float
+    command_name: str
     experiments: int
     hours: float
     max_cost: float
@@ -343,6 +367,8 @@ def _setting(name: str, text: str, where: str) -> Setting:
     key = _BY_NAME.get(name.lower().replace("_", "-"))
     if key is None:
         raise _unknown(name, where)
+    if key.parse is _variables:
+        text = re.sub(r"=[^\n]*", "=…", text)  # whoever writes the value, too, finds it in no message
     return Setting(key, without_secrets(text) if key.name in _URLS else text, where)
 
 

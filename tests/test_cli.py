@@ -69,7 +69,7 @@ def test_every_command_has_help_with_an_example(name: str, empty: World) -> None
          "git config autoresearch.budget <value>"),
         (["start", "--resume", "--budget", "9"], 1, "error: a session's budget was fixed when it began",
          "leave it out, or begin a new session with another --tag"),
-        (["start", "--researcher", "x"], 1, "error: there is no researcher 'x'", "--researcher takes: sweep, claude, hand"),
+        (["start", "--researcher", "x"], 1, "error: there is no researcher 'x'", "--researcher takes: sweep, claude, command, hand"),
         (["start", "--tag", "a..b"], 1, "error: 'cpu/a..b' cannot be a branch name", "git autoresearch start --tag nov21"),
         (["start", "--from", "gone"], 1, "error: there is no commit 'gone'", "git log --oneline --all"),
     ],

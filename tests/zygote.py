@@ -109,6 +109,7 @@ def carry_out(arguments: list[str], root: str, environment: dict[str, str], said
     os.chdir(root)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # which the environment says
     for number, path in enumerate((os.devnull, said + ".out", said + ".err")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
     os.closerange(3, 64)  # of the zygote's

@@ -81,16 +81,16 @@ def holds_secret(text: str) -> bool:
     return bool(_TOKEN.search(text)) or not all(_PLACEHOLDER.match(found[1]) for found in _PASSWORD.finditer(text))
 
 
-def argv(command: str) -> list[str]:
-    """The words of a configured command, or `sh -c` where it uses the shell's language: git's own rule for commands."""
+def argv(command: str, fix: str = "git config autoresearch.run 'python train.py'") -> list[str]:
+    """The words of a configured command, or `sh -c` where it uses the shell's language: git's own rule for commands. `fix` is what
+    to type where it cannot be split."""
     expanded = command.replace("{python}", shlex.quote(sys.executable))
     if re.match(r"\w+=", expanded) or re.search(r"[|&;<>()$`\\\n*?~#\[]", re.sub(r"'[^']*'|\"[^\"$`\\]*\"", "", expanded)):
         return ["/bin/sh", "-c", expanded]
     try:
         return shlex.split(expanded)
     except ValueError as error:
-        raise AutoresearchError(f"the command {command!r} cannot be split into words: {error}",
-                                "git config autoresearch.run 'python train.py'") from error  # fmt: skip
+        raise AutoresearchError(f"the command {command!r} cannot be split into words: {error}", fix) from error
 
 
 def end_survivors(marker: str) -> int:
@@ -128,8 +128,11 @@ def run(
     timeout: float | None = None,
     tick: Callable[[float], str | None] = lambda elapsed: None,
     confinement: Confinement | None = None,
+    stdin: Path = Path(os.devnull),
+    grace: float = GRACE,
 ) -> Exit:
-    """Run a command to its end, its output in `log`, calling `tick(seconds so far)` a few times a second.
+    """Run a command to its end, its input from the file `stdin`, its output in `log`, calling `tick(seconds so far)` a few times a
+    second.
 
     Whatever ends it (its own end, the timeout, too long a log, a reason that `tick` returns, an exception such as ^C from
     it or a signal), the whole tree is gone when this returns or raises.
@@ -138,13 +141,13 @@ def run(
     marker = environment.get("AUTORESEARCH_SESSION", "")
     with open(log, "ab") as trouble:  # of the supervisor itself
         child = subprocess.Popen(
-            [sys.executable, supervisor.__file__, str(GRACE), str(log)],
+            [sys.executable, supervisor.__file__, str(grace), str(log)],
             cwd=cwd, env=environment_for_run({"AUTORESEARCH_SESSION": marker}), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=trouble, start_new_session=True,  # ^C reaches us, and we end the tree in order
         )  # fmt: skip
     reason = ""
     try:
-        _instruct(child, command, environment, confinement)
+        _instruct(child, command, environment, confinement, stdin)
         while not reason:
             try:
                 child.wait(0.1)
@@ -168,10 +171,14 @@ def run(
 
 
 def _instruct(
-    child: subprocess.Popen[bytes], command: Sequence[str], environment: Mapping[str, str], confinement: Confinement | None
+    child: subprocess.Popen[bytes],
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    confinement: Confinement | None,
+    stdin: Path,
 ) -> None:
     """Tell the supervisor what to run, in one line that no other process sees."""
-    told: dict[str, object] = {"command": list(command), "environment": dict(environment)}
+    told: dict[str, object] = {"command": list(command), "environment": dict(environment), "stdin": str(stdin)}
     if confinement:
         filter_ = base64.b64encode(confinement.seccomp).decode()
         told |= {"seccomp": filter_, "landlock": confinement.landlock, "machine": platform.machine()}

@@ -1,8 +1,8 @@
 """A program that owns one process tree: it starts a command, and when it is gone so is everything the command started.
 
 Run by `process.py` as a file, on its own: `supervisor.py GRACE LOG`. Standard input is a pipe that the lab holds: one line of
-JSON with the command, its environment and how it is confined; when the pipe closes (the lab asks, or is dead), the tree gets
-TERM, and after GRACE seconds KILL. A child that calls
+JSON with the command, its environment, the file that is its own standard input, and how it is confined; when the pipe closes (the
+lab asks, or is dead), the tree gets TERM, and after GRACE seconds KILL. A child that calls
 setsid or outlives its parent does not escape: on Linux orphans come back to this process (PR_SET_CHILD_SUBREAPER), and
 if this process is killed the kernel kills the command (PR_SET_PDEATHSIG). When all are gone, one JSON line on standard
 output says how it went.
@@ -192,9 +192,9 @@ def _walls(told: dict[str, Any], child: int) -> set[int]:
 def _start(told: dict[str, Any], log_path: str) -> subprocess.Popen[bytes]:
     kept = (SECCOMP_FD,) if _wrapped(told) else ()
     confine = _confinement(told)
-    with open(log_path, "ab") as log:
+    with open(log_path, "ab") as log, open(told["stdin"], "rb") as given:
         return subprocess.Popen(
-            told["command"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            told["command"], stdin=given, stdout=log, stderr=log, start_new_session=True,
             env=told["environment"], pass_fds=kept, preexec_fn=confine,  # noqa: PLW1509 — this program has one thread
         )  # fmt: skip
 

@@ -43,10 +43,10 @@ class Room:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)  # it is the run's to lock, too
         swept = (self.home, self.temporary, self.channel, self.scratch)
-        _remove(*swept)
+        remove(*swept)
         for folder in (*swept, self.cache, self.home / ".cache"):
             if folder.is_symlink() or not folder.is_dir():
-                _remove(folder)
+                remove(folder)
             folder.mkdir(parents=True, exist_ok=True)
         (self.home / ".cache" / "autoresearch").symlink_to(data)
 
@@ -69,7 +69,7 @@ class Room:
                 file.write(content)
 
 
-def _remove(*folders: Path) -> None:
+def remove(*folders: Path) -> None:
     """Whatever a run made: `rm` neither follows links nor minds how deep it is. A folder that was locked is opened first."""
     names = [str(folder) for folder in folders if os.path.lexists(folder)]
     if names and subprocess.run(["rm", "-rf", "--", *names], stderr=subprocess.DEVNULL).returncode:

@@ -95,11 +95,12 @@ class Researcher(Protocol):
 def make(settings: Settings, templates: Path | None = None) -> Researcher:
     """The researcher that the settings name; one that reads is told by the user's own `templates`. Raises AutoresearchError where
     there is none, or it lacks what it needs."""
-    from autoresearch_git.research.researchers import claude, hand, sweep
+    from autoresearch_git.research.researchers import claude, command, hand, sweep
 
     known: dict[str, Callable[[Settings], Researcher]] = {
         "sweep": lambda settings: sweep.Sweep(),
         "claude": lambda settings: claude.make(settings, templates),
+        "command": lambda settings: command.from_settings(settings, templates),
         "hand": lambda settings: hand.Hand(),
     }
     if settings.researcher not in known:

@@ -15,16 +15,19 @@ from autoresearch_git.research.duplicates import patch_of
 from autoresearch_git.research.researchers import View
 
 TEMPLATE = "prompt.md.j2"
+PARTS = ("rules", "files", "state", "folder")
 LONGEST_PATCH = 8_000  # characters of what was returned
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """`rules` is the same for a whole session, `files` until something is kept, `state` is of this turn."""
+    """`rules` is the same for a whole session, `files` until something is kept, `state` is of this turn; `folder` tells one who
+    finds the files in a folder how to answer."""
 
     rules: str
     files: str
     state: str
+    folder: str
 
 
 def prompt(view: View, templates: Path | None, *, community: bool = True, most_tokens: int = MOST_TOKENS) -> Prompt:
@@ -46,10 +49,8 @@ def prompt(view: View, templates: Path | None, *, community: bool = True, most_t
         "returned": [(one, patch_of(view.files, one.proposal.files)[:LONGEST_PATCH]) for one in view.returned],
     }
     filters = {"json": lambda text: json.dumps(defuse(text), ensure_ascii=False)}
-    rules, files, state = (
-        render(TEMPLATE, templates, filters, part=part, **values).strip() + "\n" for part in ("rules", "files", "state")
-    )
-    return Prompt(rules, files, state)
+    parts = (render(TEMPLATE, templates, filters, part=part, **values).strip() + "\n" for part in PARTS)
+    return Prompt(*parts)
 
 
 def _fence(view: View) -> str:
