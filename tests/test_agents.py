@@ -226,3 +226,15 @@ def test_codex_researches(toy: World, tmp_path: Path, monkeypatch: pytest.Monkey
     assert {e["researcher"] for e in found} == {"codex"}
     spent = json.loads(toy.git("log", "-1", "--format=%(trailers:key=Autoresearch-Spending,valueonly)", "exp/cpu/t"))
     assert (spent["cached_tokens"], spent["input_tokens"], spent["usd"]) == (80, 200, None)
+
+
+# -- Gemini CLI ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quiet")
+def test_gemini_without_a_login_stops_the_session(toy: World) -> None:
+    need("gemini")
+    employ(toy, "gemini --skip-trust --approval-mode auto_edit -o json -p 'Do what the text above says.'", {})
+    ran = toy.run("start", "--tag", "t", "--experiments", "1")
+    assert ran.code == 1
+    assert "error: gemini has no valid key or login: Please set an Auth method" in ran.err
