@@ -26,7 +26,7 @@ _NOT_LET_IN = re.compile(
     r"|not logged in|please run /login|an auth method|invalid auth method",
     re.IGNORECASE,
 )
-_WORDS = ("result", "response", "error")  # of Claude Code, of Gemini CLI, of Gemini CLI and Codex
+_WORDS = ("result", "response", "error", "item")  # of Claude Code, of Gemini CLI, of Gemini CLI and Codex, of Codex
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Output:
         """Its last words, on one line; empty where it said none."""
         for told in reversed(self.objects):
             for name in _WORDS:
-                words = told[name].get("message") if isinstance(told.get(name), dict) else told.get(name)
+                words = told.get(name)
+                if isinstance(words, dict):
+                    words = words.get("text", words.get("message"))
                 if isinstance(words, str):
                     return _last(words)
         return "" if self.objects else _last(self.text)
