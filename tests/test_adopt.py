@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -159,7 +160,9 @@ def test_sources_accumulate_and_nothing_is_measured_twice(world: World, theirs: 
     adopted(world, "theirs", "--commits", theirs["alpha"][:8], "--tag", "t")
     adopted(world, "others")
     adopted(world, "theirs")
-    assert [e["description"] for e in world.experiments()] == ["baseline", "alpha to 0.5", "seven", "one more step"]
+    assert [e["description"] for e in world.experiments()] == [
+        "baseline", "alpha to 0.5", "seven", "N 7 → 6 (theirs: one more step)",
+    ]  # fmt: skip
     assert world.git("show", "exp/cpu/t:solver.py") + "\n" == spaced(0.5, 7), "what would undo a better one is not kept"
 
 
@@ -202,6 +205,61 @@ def test_taken_on_trust_it_says_so_and_is_measured_before_anything_is_compared_w
     world.ok("start", "--resume", "--tag", "t", "--experiments", "1")
     assert [e["score"] for e in world.experiments()][1:3] == [None, 0.98]
     assert "ok:" in world.ok("log", "--verify")
+
+
+# -- what its claim is held against -----------------------------------------------------------------------------------
+
+
+def outcomes(world: World, session: str = "cpu/t") -> dict[str, str]:
+    """The words on others' claims in the paper, by what was changed here."""
+    table = world.ok("paper", session).partition("## Claims of others, tried here\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines() if line.startswith("| theirs")]
+    return {row[1]: row[4] for row in rows}
+
+
+def told(world: World, session: str = "cpu/t") -> str:
+    """All that the session tells others of the source in its record."""
+    return str(re.findall(r'"replications":\[.*?\]', world.ok("paper", session)))
+
+
+@pytest.fixture
+def claims(world: World) -> dict[str, str]:
+    """A branch of three commits, each with what it gave there."""
+    world.git("checkout", "-qb", "theirs")
+    shas = {name: commit_as(world, spaced(alpha, n), name) for name, alpha, n in (
+        ("ALPHA 0.3 to 0.5", 0.5, 5), ("N 5 to 6", 0.5, 6), ("ALPHA 0.5 to 0.6", 0.6, 6))}  # fmt: skip
+    rows = zip(("base123", *shas.values()), (0.87, 0.95, 0.98, 0.99), strict=True)
+    table = "commit\tscore\tmemory_gb\tstatus\tdescription\n"
+    commit_as(world, None, "results", results__tsv=table + "".join(f"{sha[:7]}\t{v}\t0.0\tkeep\tx\n" for sha, v in rows))
+    world.git("checkout", "-q", "main")
+    return shas
+
+
+def test_from_their_start_in_their_order_claims_get_their_words_and_one_together(world: World, claims: dict[str, str]) -> None:
+    world.commit({"solver.py": spaced(0.3, 5).replace("def unused", "# ours\ndef used")}, "ours moved on, elsewhere")
+    adopted(world, "theirs", "--tag", "t")
+    assert outcomes(world) == dict.fromkeys(claims, "confirmed")
+    assert told(world).count('"outcome":"confirmed"') == 4
+    assert '"claimed":0.12' in told(world)
+
+
+def test_a_constant_that_starts_elsewhere_here_is_another_change_and_has_no_word(world: World, claims: dict[str, str]) -> None:
+    """ALPHA is 1.2 here: their step from 0.3 to 0.5 is one from 1.2 to 0.5, whatever it gives."""
+    world.commit({"solver.py": spaced(1.2, 5)}, "far off")
+    adopted(world, "theirs", "--tag", "t")
+    found = outcomes(world)
+    assert found["ALPHA 1.2 → 0.5 (theirs: ALPHA 0.3 to 0.5)"] == "carried from another starting point"
+    assert told(world) == "[]", "of a source that is not tried whole, nothing is said to others"
+    assert world.experiments()[1]["status"] == "keep", "its own number is judged as ever"
+    assert "ok:" in world.ok("log", "--verify")
+
+
+def test_without_what_came_before_a_claim_has_no_word(world: World, claims: dict[str, str]) -> None:
+    adopted(world, "theirs", "--tag", "t", "--commits", claims["N 5 to 6"])
+    assert outcomes(world) == {"N 5 to 6": "carried from another starting point"}
+    adopted(world, "theirs", "--tag", "u", "--commits", claims["ALPHA 0.3 to 0.5"])
+    assert list(outcomes(world, "cpu/u").values()) == ["confirmed"]
+    assert told(world, "cpu/u") == "[]", "a part is not the whole"
 
 
 # -- nothing is lost, nothing is done unasked -------------------------------------------------------------------------

@@ -60,7 +60,10 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
         steps = [step for step in chosen if not step.refused]
-        replicator = Replicator(offer.source.key, steps, repository.merged_text, lambda step, why: skipped.append((step, why)))
+        replicator = Replicator(
+            offer, steps, repository.merged_text, lambda step, why: skipped.append((step, why)),
+            "taken, not measured" if trust else "tried",
+        )  # fmt: skip
         running.research(here, replicator, settings, asked.as_json, new=not begun, trust=trust, unsandboxed=asked.unsandboxed)
         shown.outcome(offer, steps, skipped, live.book)
 

@@ -94,6 +94,23 @@ class Offer:
     whole: Step
     finding: Finding | None = None
 
+    @property
+    def kept(self) -> list[Step]:
+        """The steps that were kept there, also those that may not be taken."""
+        return [step for step in self.steps if step.fate is Fate.KEPT]
+
+    @property
+    def start(self) -> dict[str, str]:
+        """The editable files that its steps change, as they were before the first of them."""
+        return {path: text for step in reversed(self.steps) for path, text in step.before.items()}
+
+    def place(self, step: Step) -> tuple[int, int]:
+        """Which of its kept steps that is, from 1, and of how many; 0 for one that was not kept. `whole` is the one of one."""
+        if step.label == self.whole.label:
+            return 1, 1
+        labels = [kept.label for kept in self.kept]
+        return labels.index(step.label) + 1 if step.label in labels else 0, len(labels)
+
     def named(self, word: str) -> Step:
         """The step that a (short) sha names. Raises AutoresearchError where not exactly one does."""
         found = [step for step in self.steps if len(word) >= 4 and step.sha.startswith(word.lower())]

@@ -152,6 +152,7 @@ class Loop:
             inspired_by=inflight.proposal.inspired_by,
             adopted_from=inflight.proposal.adopted_from,
             claimed=inflight.proposal.claimed,
+            step=inflight.proposal.step,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )
