@@ -89,6 +89,17 @@ def test_the_offer_lists_claims_and_flags_what_is_no_finding(world: World, their
     assert not world.git("for-each-ref", "refs/autoresearch"), "a look leaves nothing behind"
 
 
+def test_the_change_that_is_shown_is_the_one_of_each_commit_in_its_turn(world: World, theirs: dict[str, str]) -> None:
+    """What lies between the first text and the last is another change where commits are left out, or go in another order."""
+    chosen = f"{theirs['softcap']},{theirs['alpha']}"
+    lines = world.ok("adopt", "theirs", "--dry-run", "--commits", chosen).splitlines()
+    shown = [line.strip() for line in lines if re.match("  [+0-9a-f-]", line)]
+    assert [line for line in shown if line[:3] not in ("---", "+++")] == [
+        f"{theirs['softcap'][:7]}  many more steps", "-N = 6", "+N = 9",
+        f"{theirs['alpha'][:7]}  alpha to 0.5", "-ALPHA = 0.3  # step", "+ALPHA = 0.5  # step",
+    ]  # fmt: skip
+
+
 def test_what_may_not_be_taken_is_refused_with_the_reason(world: World) -> None:
     world.git("checkout", "-qb", "theirs")
     commit_as(world, spaced(0.4, 5), "with the evaluator", bench__py="print('score:', 1)\n")

@@ -67,18 +67,15 @@ def row(step: Step, session: Session, taken: bool) -> str:
 
 
 def _diff(taken: Sequence[Step]) -> Iterator[str]:
-    """From the first text that is taken to the last one, of each file. What a terminal would obey, or nobody would see, is spelled
+    """What each of them changes, in the order in which they are tried. What a terminal would obey, or nobody would see, is spelled
     out: nothing of what will run is left out."""
-    first: dict[str, str] = {}
-    last: dict[str, str] = {}
     for step in taken:
+        yield f"  {step.sha[:7]}  {one_line(step.description, 100)}"
         for path, text in step.after.items():
-            first.setdefault(path, step.before.get(path, ""))
-            last[path] = text
-    for path, text in last.items():
-        for line in difflib.unified_diff(first[path].splitlines(), text.splitlines(), path, path, n=1, lineterm=""):
-            plain = "".join(f"\\u{ord(c):04x}" if c != "\t" and is_hidden(c) else c for c in line)
-            yield from (f"  {plain[at : at + LONGEST_LINE]}" for at in range(0, len(plain) or 1, LONGEST_LINE))
+            before = step.before.get(path, "").splitlines()
+            for line in difflib.unified_diff(before, text.splitlines(), path, path, n=1, lineterm=""):
+                plain = "".join(f"\\u{ord(c):04x}" if c != "\t" and is_hidden(c) else c for c in line)
+                yield from (f"  {plain[at : at + LONGEST_LINE]}" for at in range(0, len(plain) or 1, LONGEST_LINE))
 
 
 def _fields(offer: Offer, chosen: Sequence[Step]) -> dict[str, Any]:
