@@ -213,9 +213,24 @@ def test_taken_on_trust_it_says_so_and_is_measured_before_anything_is_compared_w
     adopted(world, "theirs", "--trust", "--tag", "t")
     assert [(e["status"], e["score"]) for e in world.experiments()][1:] == [("keep", None), ("keep", None)]
     assert "taken on trust, not measured" in world.git("log", "-1", "--format=%B", "exp/cpu/t")
+    assert re.findall("measured|[0-9.]+ → .*", world.ok("paper", "cpu/t").partition("## Top wins")[0]) == ["measured"]
     world.ok("start", "--resume", "--tag", "t", "--experiments", "1")
     assert [e["score"] for e in world.experiments()][1:3] == [None, 0.98]
     assert "ok:" in world.ok("log", "--verify")
+
+
+def test_what_was_taken_on_trust_is_said_to_be_unmeasured_at_once_and_in_what_is_published(
+    world: World, theirs: dict[str, str]
+) -> None:
+    ran = world.run("adopt", "theirs", "--trust", "--tag", "t", "--yes")
+    assert "score  0.870000  baseline, higher is better; what was taken on trust since is not measured" in ran.out
+    assert "ended    all of theirs was taken, not measured" in ran.out
+    assert "next     git autoresearch start --resume --tag t " in ran.out
+    assert "budget     300 s a run; nothing is measured now" in ran.err
+    shown = json.loads(world.ok("publish", "cpu/t", "--dry-run", "--json"))
+    assert shown["title"] == "exp/cpu/t: 0.8700, then taken on trust, not measured, in 2 experiments"
+    assert "was taken on trust, not measured**" in shown["pull_request"]
+    assert "0.000000" not in json.dumps(shown)
 
 
 # -- what its claim is held against -----------------------------------------------------------------------------------

@@ -107,8 +107,12 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
     )
     change = delta(session.metric, fields["best"], fields["baseline"])
     noise = measured_noise(experiments)
+    better = "lower" if session.metric.direction == "min" else "higher"
     lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "
-             f"{'lower' if session.metric.direction == 'min' else 'higher'} is better"]  # fmt: skip
+             f"{better} is better"]  # fmt: skip
+    if fields["best"] is None:
+        lines = [f"{session.metric.name}  {number(fields['baseline'])}  baseline, {better} is better; "
+                 "what was taken on trust since is not measured"]  # fmt: skip
     if noise.degrees:
         rule = (
             f"; a gain below {noise.floor:.2g} is kept only if a second seed shows it too" if session.judge == "confirmed" else ""

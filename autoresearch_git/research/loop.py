@@ -241,7 +241,7 @@ class Loop:
         if self.asking.stop():
             return "stopped as asked"
         if self.limits.experiments and done >= self.limits.experiments:
-            return f"{done} experiments done"
+            return f"{done} experiment{'s' * (done != 1)} done"
         if self.limits.hours and seconds >= self.limits.hours * 3600:
             return f"{self.limits.hours:g} hours are over"
         if (left := self.asking.allowance()) is not None and left <= 0:

@@ -51,7 +51,7 @@ class Replicator:
         found = [label for label in wanted if label in tried]
         if whole in tried or len(found) == len(wanted):
             return f"all of {key} was {self.done}"
-        return f"{len(found)} of {len(wanted)} commits of {key} {self.done}"
+        return f"{len(found)} of {len(wanted)} commit{'s' * (len(wanted) != 1)} of {key} {self.done}"
 
     def _tell_of_another_source(self, step: Step, before: Experiment) -> None:
         source = before.adopted_from.rpartition(" ")[0]
