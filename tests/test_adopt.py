@@ -227,10 +227,11 @@ def test_what_was_taken_on_trust_is_said_to_be_unmeasured_at_once_and_in_what_is
     assert "ended    all of theirs was taken, not measured" in ran.out
     assert "next     git autoresearch start --resume --tag t " in ran.out
     assert "budget     300 s a run; nothing is measured now" in ran.err
-    shown = json.loads(world.ok("publish", "cpu/t", "--dry-run", "--json"))
+    shown = json.loads(world.ok("publish", "cpu/t", "--to", "karpathy/autoresearch", "--dry-run", "--json"))
     assert shown["title"] == "exp/cpu/t: 0.8700, then taken on trust, not measured, in 2 experiments"
     assert "was taken on trust, not measured**" in shown["pull_request"]
-    assert "0.000000" not in json.dumps(shown)
+    rows = (world.folder() / "results.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[1] for row in rows] == ["0.870000", "-", "-"]
 
 
 # -- what its claim is held against -----------------------------------------------------------------------------------
@@ -317,6 +318,51 @@ def test_an_unknown_source_and_an_unknown_commit_are_named(world: World, theirs:
         assert ran.code == 1, ran.out
         assert what in ran.err
         assert "try: " in ran.err
+
+
+def test_what_is_in_under_another_name_is_said_and_only_all_is_called_all(world: World, theirs: dict[str, str]) -> None:
+    world.git("branch", "copy", "theirs")
+    first = world.run("adopt", "theirs", "--tag", "t", "--yes", "--commits", theirs["alpha"])
+    assert "ended    1 of 2 commits of theirs tried\n" in first.out
+    assert "next     git autoresearch publish cpu/t --comment " in first.out
+    again = world.run("adopt", "copy", "--yes")
+    assert f"left out  {theirs['alpha'][:7]}  alpha to 0.5  (in already, from theirs)" in again.err
+    assert "ended    all of copy was tried\n" in again.out
+    itself = world.run("adopt", "cpu/t", "--yes")
+    assert itself.code == 1
+    assert "cpu/t is session cpu/t itself" in itself.err
+    command = re.search(r"try: git autoresearch (.*) measures them in a new session", itself.err)
+    assert command
+    assert "note       it is your own work, of session cpu/t" in world.ok(*command[1].split(), "--dry-run")
+    exists = world.run("adopt", "theirs", "--tag", "t", "--dry-run")
+    assert "try: git autoresearch adopt theirs --session t goes on with it" in exists.err
+
+
+def test_a_look_says_onto_what_how_confined_and_how_long(world: World, theirs: dict[str, str]) -> None:
+    shown = world.ok("adopt", "theirs", "--dry-run", "--tag", "t")
+    assert "\nonto       a new session, cpu/t\nsandbox    " in shown
+    assert (
+        "\nbudget     300 s a run; 2 commits, about 1–2 runs each, and 2 of the baseline: 20 to 30 minutes of training\n" in shown
+    )
+
+
+def test_where_nothing_can_be_taken_the_files_are_named(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, None, "another program", train__py="A = 1\n")
+    world.git("checkout", "-q", "main")
+    ran = world.run("adopt", "theirs", "--yes")
+    assert "nothing of theirs can be taken: its commits change train.py; here only solver.py may be changed" in ran.err
+    assert "try: git autoresearch adopt theirs --editable FILES " in ran.err
+
+
+def test_what_a_session_was_begun_on_is_no_part_of_it(world: World, theirs: dict[str, str]) -> None:
+    """The whole of a session's branch, though its author had changed the evaluator before."""
+    world.git("checkout", "-qb", "work")
+    world.commit({"bench.py": (world.root / "bench.py").read_text() + "# mine\n"}, "my evaluator")
+    adopted(world, "theirs", "--tag", "first")
+    world.git("checkout", "-q", "main")
+    (whole,) = offered(world, "exp/cpu/first", "--whole", "--tag", "second").values()
+    assert (whole["refused"], whole["changed"]) == ("", ["solver.py"])
 
 
 # -- a branch made to do harm -----------------------------------------------------------------------------------------
