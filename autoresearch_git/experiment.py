@@ -79,7 +79,9 @@ class Proposal:
     `expected` is what the researcher thinks it will do to the metric. `idea` is the hint of the user that it answers, `program`
     the fingerprint of the program.md that it was made under. `inspired_by` names the finding that it comes from, and its commit,
     where it does. Of a commit that is taken over from elsewhere `adopted_from` names the place and the commit, `author` whose it
-    is, and `claimed` what it is said to have changed the metric by.
+    is, and `claimed` what it is said to have changed the metric by; `step` says which of the place's kept commits it is, of how
+    many (0 for none of those), and is None where the change starts from another text than the commit did: then what is claimed is
+    of another change.
     """
 
     description: str
@@ -93,6 +95,7 @@ class Proposal:
     adopted_from: str = ""
     author: Author | None = None
     claimed: float | None = None
+    step: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ class Experiment:
     inspired_by: str = ""
     adopted_from: str = ""
     claimed: float | None = None
+    step: tuple[int, int] | None = None
     harness: str = ""
     platform: Mapping[str, Figure] = field(default_factory=dict)
     parent: str = ""

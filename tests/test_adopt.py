@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_the_offer_lists_claims_and_flags_what_is_no_finding(world: World, their
     assert not world.git("for-each-ref", "refs/autoresearch"), "a look leaves nothing behind"
 
 
+def test_the_change_that_is_shown_is_the_one_of_each_commit_in_its_turn(world: World, theirs: dict[str, str]) -> None:
+    """What lies between the first text and the last is another change where commits are left out, or go in another order."""
+    chosen = f"{theirs['softcap']},{theirs['alpha']}"
+    lines = world.ok("adopt", "theirs", "--dry-run", "--commits", chosen).splitlines()
+    shown = [line.strip() for line in lines if re.match("  [+0-9a-f-]", line)]
+    assert [line for line in shown if line[:3] not in ("---", "+++")] == [
+        f"{theirs['softcap'][:7]}  many more steps", "-N = 6", "+N = 9",
+        f"{theirs['alpha'][:7]}  alpha to 0.5", "-ALPHA = 0.3  # step", "+ALPHA = 0.5  # step",
+    ]  # fmt: skip
+
+
 def test_what_may_not_be_taken_is_refused_with_the_reason(world: World) -> None:
     world.git("checkout", "-qb", "theirs")
     commit_as(world, spaced(0.4, 5), "with the evaluator", bench__py="print('score:', 1)\n")
@@ -159,7 +171,9 @@ def test_sources_accumulate_and_nothing_is_measured_twice(world: World, theirs: 
     adopted(world, "theirs", "--commits", theirs["alpha"][:8], "--tag", "t")
     adopted(world, "others")
     adopted(world, "theirs")
-    assert [e["description"] for e in world.experiments()] == ["baseline", "alpha to 0.5", "seven", "one more step"]
+    assert [e["description"] for e in world.experiments()] == [
+        "baseline", "alpha to 0.5", "seven", "N 7 → 6 (theirs: one more step)",
+    ]  # fmt: skip
     assert world.git("show", "exp/cpu/t:solver.py") + "\n" == spaced(0.5, 7), "what would undo a better one is not kept"
 
 
@@ -199,9 +213,80 @@ def test_taken_on_trust_it_says_so_and_is_measured_before_anything_is_compared_w
     adopted(world, "theirs", "--trust", "--tag", "t")
     assert [(e["status"], e["score"]) for e in world.experiments()][1:] == [("keep", None), ("keep", None)]
     assert "taken on trust, not measured" in world.git("log", "-1", "--format=%B", "exp/cpu/t")
+    assert re.findall("measured|[0-9.]+ → .*", world.ok("paper", "cpu/t").partition("## Top wins")[0]) == ["measured"]
     world.ok("start", "--resume", "--tag", "t", "--experiments", "1")
     assert [e["score"] for e in world.experiments()][1:3] == [None, 0.98]
     assert "ok:" in world.ok("log", "--verify")
+
+
+def test_what_was_taken_on_trust_is_said_to_be_unmeasured_at_once_and_in_what_is_published(
+    world: World, theirs: dict[str, str]
+) -> None:
+    ran = world.run("adopt", "theirs", "--trust", "--tag", "t", "--yes")
+    assert "score  0.870000  baseline, higher is better; what was taken on trust since is not measured" in ran.out
+    assert "ended    all of theirs was taken, not measured" in ran.out
+    assert "next     git autoresearch start --resume --tag t " in ran.out
+    assert "budget     300 s a run; nothing is measured now" in ran.err
+    shown = json.loads(world.ok("publish", "cpu/t", "--to", "karpathy/autoresearch", "--dry-run", "--json"))
+    assert shown["title"] == "exp/cpu/t: 0.8700, then taken on trust, not measured, in 2 experiments"
+    assert "was taken on trust, not measured**" in shown["pull_request"]
+    rows = (world.folder() / "results.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[1] for row in rows] == ["0.870000", "-", "-"]
+
+
+# -- what its claim is held against -----------------------------------------------------------------------------------
+
+
+def outcomes(world: World, session: str = "cpu/t") -> dict[str, str]:
+    """The words on others' claims in the paper, by what was changed here."""
+    table = world.ok("paper", session).partition("## Claims of others, tried here\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in table.splitlines() if line.startswith("| theirs")]
+    return {row[1]: row[4] for row in rows}
+
+
+def told(world: World, session: str = "cpu/t") -> str:
+    """All that the session tells others of the source in its record."""
+    return str(re.findall(r'"replications":\[.*?\]', world.ok("paper", session)))
+
+
+@pytest.fixture
+def claims(world: World) -> dict[str, str]:
+    """A branch of three commits, each with what it gave there."""
+    world.git("checkout", "-qb", "theirs")
+    shas = {name: commit_as(world, spaced(alpha, n), name) for name, alpha, n in (
+        ("ALPHA 0.3 to 0.5", 0.5, 5), ("N 5 to 6", 0.5, 6), ("ALPHA 0.5 to 0.6", 0.6, 6))}  # fmt: skip
+    rows = zip(("base123", *shas.values()), (0.87, 0.95, 0.98, 0.99), strict=True)
+    table = "commit\tscore\tmemory_gb\tstatus\tdescription\n"
+    commit_as(world, None, "results", results__tsv=table + "".join(f"{sha[:7]}\t{v}\t0.0\tkeep\tx\n" for sha, v in rows))
+    world.git("checkout", "-q", "main")
+    return shas
+
+
+def test_from_their_start_in_their_order_claims_get_their_words_and_one_together(world: World, claims: dict[str, str]) -> None:
+    world.commit({"solver.py": spaced(0.3, 5).replace("def unused", "# ours\ndef used")}, "ours moved on, elsewhere")
+    adopted(world, "theirs", "--tag", "t")
+    assert outcomes(world) == dict.fromkeys(claims, "confirmed")
+    assert told(world).count('"outcome":"confirmed"') == 4
+    assert '"claimed":0.12' in told(world)
+
+
+def test_a_constant_that_starts_elsewhere_here_is_another_change_and_has_no_word(world: World, claims: dict[str, str]) -> None:
+    """ALPHA is 1.2 here: their step from 0.3 to 0.5 is one from 1.2 to 0.5, whatever it gives."""
+    world.commit({"solver.py": spaced(1.2, 5)}, "far off")
+    adopted(world, "theirs", "--tag", "t")
+    found = outcomes(world)
+    assert found["ALPHA 1.2 → 0.5 (theirs: ALPHA 0.3 to 0.5)"] == "carried from another starting point"
+    assert told(world) == "[]", "of a source that is not tried whole, nothing is said to others"
+    assert world.experiments()[1]["status"] == "keep", "its own number is judged as ever"
+    assert "ok:" in world.ok("log", "--verify")
+
+
+def test_without_what_came_before_a_claim_has_no_word(world: World, claims: dict[str, str]) -> None:
+    adopted(world, "theirs", "--tag", "t", "--commits", claims["N 5 to 6"])
+    assert outcomes(world) == {"N 5 to 6": "carried from another starting point"}
+    adopted(world, "theirs", "--tag", "u", "--commits", claims["ALPHA 0.3 to 0.5"])
+    assert list(outcomes(world, "cpu/u").values()) == ["confirmed"]
+    assert told(world, "cpu/u") == "[]", "a part is not the whole"
 
 
 # -- nothing is lost, nothing is done unasked -------------------------------------------------------------------------
@@ -233,6 +318,51 @@ def test_an_unknown_source_and_an_unknown_commit_are_named(world: World, theirs:
         assert ran.code == 1, ran.out
         assert what in ran.err
         assert "try: " in ran.err
+
+
+def test_what_is_in_under_another_name_is_said_and_only_all_is_called_all(world: World, theirs: dict[str, str]) -> None:
+    world.git("branch", "copy", "theirs")
+    first = world.run("adopt", "theirs", "--tag", "t", "--yes", "--commits", theirs["alpha"])
+    assert "ended    1 of 2 commits of theirs tried\n" in first.out
+    assert "next     git autoresearch publish cpu/t --comment " in first.out
+    again = world.run("adopt", "copy", "--yes")
+    assert f"left out  {theirs['alpha'][:7]}  alpha to 0.5  (in already, from theirs)" in again.err
+    assert "ended    all of copy was tried\n" in again.out
+    itself = world.run("adopt", "cpu/t", "--yes")
+    assert itself.code == 1
+    assert "cpu/t is session cpu/t itself" in itself.err
+    command = re.search(r"try: git autoresearch (.*) measures them in a new session", itself.err)
+    assert command
+    assert "note       it is your own work, of session cpu/t" in world.ok(*command[1].split(), "--dry-run")
+    exists = world.run("adopt", "theirs", "--tag", "t", "--dry-run")
+    assert "try: git autoresearch adopt theirs --session t goes on with it" in exists.err
+
+
+def test_a_look_says_onto_what_how_confined_and_how_long(world: World, theirs: dict[str, str]) -> None:
+    shown = world.ok("adopt", "theirs", "--dry-run", "--tag", "t")
+    assert "\nonto       a new session, cpu/t\nsandbox    " in shown
+    assert (
+        "\nbudget     300 s a run; 2 commits, about 1–2 runs each, and 2 of the baseline: 20 to 30 minutes of training\n" in shown
+    )
+
+
+def test_where_nothing_can_be_taken_the_files_are_named(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, None, "another program", train__py="A = 1\n")
+    world.git("checkout", "-q", "main")
+    ran = world.run("adopt", "theirs", "--yes")
+    assert "nothing of theirs can be taken: its commits change train.py; here only solver.py may be changed" in ran.err
+    assert "try: git autoresearch adopt theirs --editable FILES " in ran.err
+
+
+def test_what_a_session_was_begun_on_is_no_part_of_it(world: World, theirs: dict[str, str]) -> None:
+    """The whole of a session's branch, though its author had changed the evaluator before."""
+    world.git("checkout", "-qb", "work")
+    world.commit({"bench.py": (world.root / "bench.py").read_text() + "# mine\n"}, "my evaluator")
+    adopted(world, "theirs", "--tag", "first")
+    world.git("checkout", "-q", "main")
+    (whole,) = offered(world, "exp/cpu/first", "--whole", "--tag", "second").values()
+    assert (whole["refused"], whole["changed"]) == ("", ["solver.py"])
 
 
 # -- a branch made to do harm -----------------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ def test_every_way_to_name_a_publication_leads_to_its_commits(ada: Author, bob: 
         assert offered(bob, word) == (f"{HUB}#{number}", wanted), word
 
 
+def test_a_claim_of_another_budget_is_said_before_it_is_measured(ada: Author, bob: Author) -> None:
+    shown = bob.run("findings", "--sync").code, bob.run("adopt", f"#{ada.pull.number}", "--dry-run", "--budget", "5").out
+    assert "\nnote       its runs train 300 s, ours 5 s: what it claims is of another budget\n" in shown[1]
+
+
 def test_what_is_not_there_is_said(ada: Author, bob: Author) -> None:
     ada.hub.discussion("Only words", "nothing to see", "ada")
     bob.run("findings", "--sync")

@@ -166,8 +166,10 @@ def test_people_read_numbers_and_the_word_and_strangers_text_is_inert(ada: Autho
 
 
 def test_however_much_was_adopted_the_comment_stays_small_and_a_crash_is_told(ada: Author) -> None:
-    crash = dataclasses.replace(experiment(1, Status.CRASH, "boom", None, "exit 1"), adopted_from=f"{PULL} {'a' * 40}", claimed=0.1)
-    many = [dataclasses.replace(experiment(n, Status.KEEP, "x" * 300, 0.87 + n / 1000), claimed=0.001,
+    crash = dataclasses.replace(
+        experiment(1, Status.CRASH, "boom", None, "exit 1"), adopted_from=f"{PULL} {'a' * 40}", claimed=0.1, step=(1, 1)
+    )
+    many = [dataclasses.replace(experiment(n, Status.KEEP, "x" * 300, 0.87 + n / 1000), claimed=0.001, step=(n - 1, 60),
                                 adopted_from=f"{PAPER} {n:040x}") for n in range(2, 62)]  # fmt: skip
     texts = [solver(0.3 + n / 1000, 5) for n in range(62)]
     write_session(ada.world, "u", [experiment(0, Status.BASELINE, "baseline", 0.87), crash, *many], texts)
@@ -347,7 +349,9 @@ def test_no_token_goes_to_a_host_that_the_user_did_not_name(ada: Author, tmp_pat
     """A session that was fetched may name any place as the source of a commit."""
     with GitHub(tmp_path / "elsewhere") as elsewhere:
         key = f"{elsewhere.url.removeprefix('http://')}/{HUB}#44"
-        kept = dataclasses.replace(experiment(1, Status.KEEP, "better", 0.9), adopted_from=f"{key} {'a' * 40}", claimed=0.1)
+        kept = dataclasses.replace(
+            experiment(1, Status.KEEP, "better", 0.9), adopted_from=f"{key} {'a' * 40}", claimed=0.1, step=(1, 1)
+        )
         write_session(ada.world, "u", [experiment(0, Status.BASELINE, "baseline", 0.87), kept], [SOLVER, solver(0.5, 5)])
         ran = ada.publish("cpu/u", "--comment")
         assert f"note: {key} cannot be commented on: there is no token for " in ran.err

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, own_sessions, session_for, takes_source, typed
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.ledger.session import LiveSession
-from autoresearch_git.repository import open_repository
+from autoresearch_git.experiment import Session
+from autoresearch_git.ledger.session import LiveSession, free_tag
+from autoresearch_git.plaintext import one_line
+from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.researchers.replicator import Replicator
 
 _EXAMPLES = """Examples:
@@ -40,29 +43,57 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    session, begun = running.session_for(repository, settings, asked.onto, asked.tag, asked.base, asked.given)
-    offer = offer_for(repository, settings, session, asked.source)
-    chosen = _chosen(offer, whole, asked.commits, order)
-    if asked.dry_run:
-        shown.offered(offer, chosen, session, asked.as_json, asked.whole_diff)
-        return
-    kind = confinement(asked.unsandboxed)
-    shown.preview(offer, chosen, session, begun, kind, asked.whole_diff)
-    if not any(step for step in chosen if not step.refused):
-        raise AutoresearchError(
-            f"nothing of {offer.source.key} can be taken", "git autoresearch adopt … --dry-run says why, commit by commit"
-        )
-    console.confirm("take these unmeasured" if trust else "measure these here", asked.yes, "nothing was adopted")
     wishes = [word for word, wanted in (("--whole", whole), ("--trust", trust)) if wanted]
-    order_again = ["--order", order] if order != "as-made" else []
+    wishes += ["--order", order] if order != "as-made" else []
+    session, begun = session_for("adopt", repository, settings, asked)
+    offer = offer_for(repository, settings, session, asked.source)
+    own = own_sessions(repository, offer)
+    if begun and session.name in own:
+        raise AutoresearchError(
+            f"{offer.source.key} is session {session.name} itself, which has measured every commit of it",
+            f"{_anew(repository, session, asked, wishes)} measures them in a new session",
+        )
+    chosen = _chosen(offer, whole, asked.commits, order)
+    runs = (0, 0) if trust else (1, 2 if session.judge == "confirmed" else 1)
+    plan = shown.Plan(session, begun, confinement(asked), runs, "".join(own[:1]))
+    if asked.dry_run:
+        shown.offered(offer, chosen, plan, asked.as_json, asked.whole_diff)
+        return
+    shown.preview(offer, chosen, plan, asked.whole_diff)
+    steps = [step for step in chosen if not step.refused]
+    if not steps:
+        raise AutoresearchError(*_nothing_to_take(offer, session, typed("adopt", asked, *wishes)))
+    console.confirm("take these unmeasured" if trust else "measure these here", asked.yes, "nothing was adopted")
     settings = dataclasses.replace(settings, experiments=0, hours=0.0)  # those end a night's research, not an adoption
-    with running.foreground(begun, again("adopt", asked, session, *wishes, *order_again)) as here:
+    with running.foreground(begun, again("adopt", asked, session, *wishes)) as here:
         live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
         skipped: list[tuple[Step, str]] = []
-        steps = [step for step in chosen if not step.refused]
-        replicator = Replicator(offer.source.key, steps, repository.merged_text, lambda step, why: skipped.append((step, why)))
+        replicator = Replicator(
+            offer, steps, repository.merged_text, lambda step, why: skipped.append((step, why)),
+            "taken, not measured" if trust else "tried",
+        )  # fmt: skip
         running.research(here, replicator, settings, asked.as_json, new=not begun, trust=trust, unsandboxed=asked.unsandboxed)
         shown.outcome(offer, steps, skipped, live.book)
+        if not asked.as_json:
+            click.echo(f"next     {shown.next_step(live.book)}")
+
+
+def _anew(repository: Repository, session: Session, asked: Asked, wishes: Sequence[str]) -> str:
+    tag = free_tag(repository, session.platform, session.branch_prefix)
+    return typed("adopt", dataclasses.replace(asked, onto=None, tag=tag), *wishes)
+
+
+def _nothing_to_take(offer: Offer, session: Session, command: str) -> tuple[str, str]:
+    """(what happened, what to type) where no step may be taken."""
+    message = f"nothing of {offer.source.key} can be taken"
+    if any(step.after for step in offer.steps):
+        return message, f"{command} --dry-run says why, commit by commit"
+    paths = dict.fromkeys(path for step in offer.steps for path in step.changed)
+    changed = ", ".join(one_line(path, 60) for path in list(paths)[:5])
+    editable = ", ".join(one_line(path, 60) for path in session.editable)
+    return f"{message}: its commits change {changed}; here only {editable} may be changed", (
+        f"{command} --editable FILES measures other files, in a new session (with --run and --metric, where those differ)"
+    )
 
 
 def _chosen(offer: Offer, whole: bool, commits: str | None, order: str) -> list[Step]:

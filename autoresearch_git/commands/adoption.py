@@ -19,6 +19,7 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Proposal, Session
 from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
+from autoresearch_git.ledger import notebook
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
@@ -69,6 +70,14 @@ def takes_source(command: Callable[..., None]) -> Callable[..., None]:
     return taking
 
 
+def session_for(verb: str, repository: Repository, settings: Settings, asked: Asked) -> tuple[Session, bool]:
+    """The session that measures, and whether it was begun before."""
+    onto = dataclasses.replace(asked, onto=asked.tag, tag=None, base=None, given={})
+    return running.session_for(
+        repository, settings, asked.onto, asked.tag, asked.base, asked.given, f"{typed(verb, onto)} goes on with it"
+    )
+
+
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:
     """What `word` offers to the session; a step that the loop would refuse is refused here already, with the same reason."""
     with community.read_library(repository) as library:
@@ -87,14 +96,34 @@ def _screened(step: Step, editable: tuple[str, ...], harness: Mapping[str, str])
     return dataclasses.replace(step, refused=refused)
 
 
-def confinement(unsandboxed: bool) -> str:
+def confinement(asked: Asked) -> str:
     """What strangers' code is confined by here. Raises AutoresearchError where nothing works, unless the user typed that they want
-    it `unsandboxed`."""
+    it unsandboxed, or only looks."""
     found = sandbox.survey()
-    if found.kind == sandbox.NONE and not unsandboxed:
-        raise AutoresearchError(f"strangers' code is not run where nothing confines it: {found.why}",
-                                f"{found.fix}; or, in a machine that may be lost: --unsandboxed")  # fmt: skip
-    return found.kind
+    if found.kind != sandbox.NONE:
+        return found.kind
+    if asked.unsandboxed:
+        return "nothing confines their code"
+    if asked.dry_run:
+        return f"none works here ({found.why}), so nothing would be run without --unsandboxed"
+    raise AutoresearchError(f"strangers' code is not run where nothing confines it: {found.why}",
+                            f"{found.fix}; or, in a machine that may be lost: --unsandboxed")  # fmt: skip
+
+
+def own_sessions(repository: Repository, offer: Offer) -> list[str]:
+    """The sessions begun here that have made all that the source kept."""
+    wanted = {step.sha for step in offer.kept}
+    begun = [name for name in session_names(repository) if wanted and begun_here(repository, name)]
+    return [
+        name for name in begun if wanted <= {e.commit for e in notebook.read(repository, notebook.NAMESPACE + name).experiments}
+    ]
+
+
+def typed(verb: str, asked: Asked, *more: str) -> str:
+    """What the user typed, with `more`, without the options that only say how it is shown or agreed to."""
+    options = {"commits": asked.commits, "session": asked.onto, "tag": asked.tag, "from": asked.base, **asked.given}
+    words = [word for name, value in options.items() if value for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["git", "autoresearch", verb, asked.source, *words, *more])
 
 
 def again(verb: str, asked: Asked, session: Session, *more: str) -> str:

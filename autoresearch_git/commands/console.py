@@ -116,8 +116,12 @@ def summary(session: Session, experiments: tuple[Experiment, ...]) -> list[str]:
         f"{n} {word}" for word, n in zip(("kept", "discarded", "crashed"), fields["experiments"].values(), strict=True)
     )
     change = delta(session.metric, fields["best"], fields["baseline"])
+    better = "lower" if session.metric.direction == "min" else "higher"
     lines = [f"{session.metric.name}  {number(fields['baseline'])} → {number(fields['best'])}  ({change})  baseline → best, "
-             f"{'lower' if session.metric.direction == 'min' else 'higher'} is better"]  # fmt: skip
+             f"{better} is better"]  # fmt: skip
+    if fields["best"] is None:
+        lines = [f"{session.metric.name}  {number(fields['baseline'])}  baseline, {better} is better; "
+                 "what was taken on trust since is not measured"]  # fmt: skip
     lines += [f"noise    {line}" for line in noise_of(session, experiments)]
     lines.append(f"tried    {count(len(experiments) - 1, 'experiment')}: {counts}")
     lines += [f"plateau  {line}" for line in plateau(experiments)]

@@ -151,7 +151,7 @@ def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Rep
 
 def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:
     report, metric = finding.report, finding.metric
-    commits = f"{finding.commits} commits from {finding.base[:10] or '-'}"
+    commits = f"{finding.commits} commit{'s' * (finding.commits != 1)} from {finding.base[:10] or '-'}"
     more = f" and {len(finding.changed) - MOST_FILES} more" if len(finding.changed) > MOST_FILES else ""
     change = delta(metric, finding.best, finding.baseline)
     better = "lower" if metric.direction == "min" else "higher"

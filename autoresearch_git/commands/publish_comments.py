@@ -14,7 +14,7 @@ from autoresearch_git.commands.publish_console import row, write_comments
 from autoresearch_git.community.hubs import Hub, hub_at, hubs, token_for
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.publishing.place import Place
-from autoresearch_git.publishing.standing import render, standings
+from autoresearch_git.publishing.standing import render, standings, unspoken
 from autoresearch_git.publishing.wording import listed
 
 if TYPE_CHECKING:  # only who asks GitHub needs PyGithub
@@ -32,8 +32,13 @@ def look(draft: Draft, publisher: Publisher, hub: Hub) -> Commenter:
 
     found = Commenter(draft.paper, publisher.place, draft.templates, publisher.done, say)
     told = standings(draft.paper)
-    if not told:
+    silent = unspoken(draft.paper)
+    if not told and not silent:
         found.notes.append("nothing is commented: no commit of others was measured in this session")
+    for key in silent:
+        found.notes.append(
+            f"{key} is not commented on: not all of it was tried from where it started, so its claim was not measured"
+        )
     for standing in told:
         match = _NUMBERED.fullmatch(standing.key)
         if match is None:

@@ -13,7 +13,7 @@ import click
 
 from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
-from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, takes_source
+from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, own_sessions, session_for, takes_source
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
@@ -47,15 +47,16 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    enough = dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs))
-    session, begun = running.session_for(repository, enough, asked.onto, asked.tag, asked.base, asked.given)
+    session, begun = session_for(
+        "reproduce", repository, dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs)), asked
+    )
     offer = offer_for(repository, settings, session, asked.source)
     steps = _steps(offer, each, asked.commits)
+    plan = shown.Plan(session, begun, confinement(asked), (2 * runs, 2 * runs), "".join(own_sessions(repository, offer)[:1]))
     if asked.dry_run:
-        shown.offered(offer, steps, session, asked.as_json, asked.whole_diff)
+        shown.offered(offer, steps, plan, asked.as_json, asked.whole_diff)
         return
-    kind = confinement(asked.unsandboxed)
-    shown.preview(offer, steps, session, begun, kind, asked.whole_diff)
+    shown.preview(offer, steps, plan, asked.whole_diff)
     if refused := next((step for step in steps if step.refused), None):
         raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
     console.confirm(f"measure {len(steps) * 2 * runs} runs here", asked.yes, "nothing was measured")

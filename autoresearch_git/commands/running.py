@@ -128,11 +128,17 @@ def new_session(repository: Repository, settings: Settings, tag: str | None, bas
 
 
 def session_for(
-    repository: Repository, settings: Settings, onto: str | None, tag: str | None, base: str | None, given: Mapping[str, Any]
+    repository: Repository,
+    settings: Settings,
+    onto: str | None,
+    tag: str | None,
+    base: str | None,
+    given: Mapping[str, Any],
+    goes_on: str = "",
 ) -> tuple[Session, bool]:
     """The session that measures, and whether it was begun before: the one that was named, else the latest of this repository
     unless the user asked for something of a new one, else a new one. `given` are the options of a new session, None where they
-    were not typed."""
+    were not typed; `goes_on` is the hint where the new one exists already."""
     named = {name for name in SESSION_OPTIONS if given.get(name) is not None}
     fresh = tag or base
     if onto and (fresh or named):
@@ -142,6 +148,8 @@ def session_for(
         if all(getattr(settings, name) == _fixed(session, name) for name in named):
             return session, True
     session = new_session(repository, settings, tag, base)
+    if goes_on and tag and repository.ref_target(session.notebook):
+        raise AutoresearchError(f"session {session.name} exists already", goes_on)
     check_session(repository, session)
     return session, False
 

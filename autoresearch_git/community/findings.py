@@ -245,6 +245,7 @@ def _finding(
         *results.problems[:5],
         *_orphans(results, branch, evidence.missing, claims, metric),
         *_title_differs(report, metric, best),
+        *_unmeasured(kind, told),
     ]
     return Finding(
         report=report,
@@ -322,6 +323,12 @@ def _title_differs(report: Report, metric: Metric, best: float | None) -> Iterat
     headline = prose.headline(report.title)
     if headline and headline.metric in ("", metric.name) and best is not None and not _rounds_to(best, headline.after):
         yield f"its title says {headline.after:g}, its results say {best:g}"
+
+
+def _unmeasured(kind: str, told: Record) -> Iterator[str]:
+    """A record names no best where what was kept last has no number."""
+    if kind == "record" and told.best is None and told.experiments.get("keep"):
+        yield "what it kept last was taken on trust, not measured"
 
 
 def _claims(results: Results, metric: Metric, branch: Branch | None, where: str) -> Iterator[Claim]:

@@ -18,7 +18,7 @@ from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.findings import Claim, Finding, read_findings
 from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import LARGEST_FILE, Author, Metric
+from autoresearch_git.experiment import LARGEST_FILE, Author, Metric, Status
 from autoresearch_git.lab.harness import is_prose
 from autoresearch_git.plaintext import is_hidden, one_line
 from autoresearch_git.repository import ChangedFiles, FileChange, Store
@@ -94,6 +94,23 @@ class Offer:
     whole: Step
     finding: Finding | None = None
 
+    @property
+    def kept(self) -> list[Step]:
+        """The steps that were kept there, also those that may not be taken."""
+        return [step for step in self.steps if step.fate is Fate.KEPT]
+
+    @property
+    def start(self) -> dict[str, str]:
+        """The editable files that its steps change, as they were before the first of them."""
+        return {path: text for step in reversed(self.steps) for path, text in step.before.items()}
+
+    def place(self, step: Step) -> tuple[int, int]:
+        """Which of its kept steps that is, from 1, and of how many; 0 for one that was not kept. `whole` is the one of one."""
+        if step.label == self.whole.label:
+            return 1, 1
+        labels = [kept.label for kept in self.kept]
+        return labels.index(step.label) + 1 if step.label in labels else 0, len(labels)
+
     def named(self, word: str) -> Step:
         """The step that a (short) sha names. Raises AutoresearchError where not exactly one does."""
         found = [step for step in self.steps if len(word) >= 4 and step.sha.startswith(word.lower())]
@@ -107,6 +124,10 @@ def read_offer(store: Store, reader: EvidenceReader, source: Source) -> Offer:
     """What the source offers. Raises AutoresearchError where there is nothing after its base."""
     report = dataclasses.replace(source.report, head=source.head)
     evidence = reader.read(source.below, [report], source.base)[0]
+    began = _began(store, evidence.branch)
+    if began and began != source.base:  # what its author had on top of the trunk is no part of the session
+        source = dataclasses.replace(source, base=began)
+        evidence = reader.read(source.below, [report], began)[0]
     branch = evidence.branch
     if branch is None or not branch.commits:
         raise AutoresearchError(f"{source.key} has no commits of its own after {source.base[:10] or 'the beginning'}",
@@ -116,6 +137,13 @@ def read_offer(store: Store, reader: EvidenceReader, source: Source) -> Offer:
     claims = {claim.sha: claim for claim in finding.claims if claim.sha} if finding else {}
     steps = _steps(store, branch, claims, reader.editable)
     return Offer(source, reader.wanted, steps, _whole(store, source, branch, steps, finding, reader.editable), finding)
+
+
+def _began(store: Store, branch: Branch | None) -> str:
+    """The commit that a session's branch grew from: the parent of its first baseline; empty where there is no baseline."""
+    commits = branch.commits if branch else ()
+    first = next((c.sha for c in commits if c.own and c.told and c.told.status is Status.BASELINE), None)
+    return next(iter(store.messages_of([first])[first].parents), "") if first else ""
 
 
 def _steps(store: Store, branch: Branch, claims: Mapping[str, Claim], editable: Sequence[str]) -> tuple[Step, ...]:
@@ -155,7 +183,7 @@ def _whole(
     files = ChangedFiles(branch.changed)
     return Step(
         sha=source.head,
-        description=f"all of {source.key}: {len(authors)} commits",
+        description=f"all of {source.key}: {len(authors)} commit{'s' * (len(authors) != 1)}",
         author=dataclasses.replace(most, seconds_since_epoch=max((a.seconds_since_epoch for a in authors), default=0)),
         fate=Fate.KEPT,
         claim=Claim("", "keep", finding.best, _claimed(steps, finding), finding.source) if finding else None,

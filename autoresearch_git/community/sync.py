@@ -130,7 +130,7 @@ class Syncer:
         here = self.store.refs_below(hub.below)
         new = {ref: local for ref, local in wanted.items() if here.get(local) != there.refs[ref]}
         if new:
-            self.tell(f"{hub.name}: fetching {len(new)} branches")
+            self.tell(f"{hub.name}: fetching {len(new)} branch{'es' * (len(new) != 1)}")
             refused = self.store.fetch(remote, [f"+{left}:{right}" for left, right in places], timeout=self.git_seconds, wanted=new)
             done.problems += [f"{ref} was not taken: {why}" for ref, why in sorted(refused.items())[:20]]
         state = self.library.hub_state(hub.name)

@@ -19,6 +19,7 @@ from autoresearch_git.repository import Repository
 Files = Mapping[str, str | bytes]
 
 _TABLE = "results.tsv"
+UNMEASURED = "taken on trust, not measured"
 
 
 def _table(book: Notebook) -> str:
@@ -28,7 +29,9 @@ def _table(book: Notebook) -> str:
 def _message(book: Notebook) -> str:
     metric, first, best = book.session.metric, book.experiments[0], book.incumbent
     assert best
-    gained = f"{first.value or 0:.6f} → {best.value or 0:.6f} in {book.tried} experiment{'s' * (book.tried != 1)}"
+    tried = f"{book.tried} experiment{'s' * (book.tried != 1)}"
+    start = f"{first.value or 0:.6f}"
+    gained = f"{start} → {best.value:.6f} in {tried}" if best.value is not None else f"{start}, then {UNMEASURED}, in {tried}"
     counts = {status: sum(e.status is status for e in book.experiments) for status in Status}
     return (
         f"results: {one_line(metric.name)} {gained}\n\n"

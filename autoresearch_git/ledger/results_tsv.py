@@ -1,7 +1,8 @@
 """Upstream's results table, written; and any file of that kind, read.
 
 Written: five tab-separated columns, `commit val_bpb memory_gb status description`, the second named after the metric. Six
-decimals for the metric, one for the memory; a crash has `0.000000` and `0.0`; the baseline's status is `keep`.
+decimals for the metric, one for the memory; a crash has `0.000000` and `0.0`; the baseline's status is `keep`. What was taken on
+trust has `-`, which no reader takes for a number (upstream's own notebook neither).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ def header(metric: Metric) -> str:
 
 
 def row(experiment: Experiment) -> str:
-    crashed = experiment.value is None or experiment.status is Status.CRASH
-    value = 0.0 if crashed or experiment.value is None else experiment.value
+    crashed = experiment.status is Status.CRASH
+    unmeasured = experiment.value is None and experiment.status.advances
+    value = "-" if unmeasured else f"{0.0 if crashed or experiment.value is None else experiment.value:.6f}"
     memory = 0.0 if crashed else experiment.memory_gb
     status = Status.KEEP if experiment.status is Status.BASELINE else experiment.status
-    return f"{experiment.commit[:7]}\t{value:.6f}\t{memory:.1f}\t{status}\t{one_line(experiment.description)}\n"
+    return f"{experiment.commit[:7]}\t{value}\t{memory:.1f}\t{status}\t{one_line(experiment.description)}\n"
 
 
 def render(metric: Metric, experiments: Iterable[Experiment]) -> str:

@@ -310,8 +310,9 @@ def read_inflight(folder: Path, number: int) -> Inflight | None:
     measurements = tuple(Measurement(**m) for m in fields["measurements"])
     proposal = fields["proposal"]
     author = Author(**proposal["author"]) if proposal.get("author") else None
+    step = tuple(proposal["step"]) if proposal.get("step") else None
     mended = tuple(fields.get("mended", ()))
-    inflight = Inflight(fields["number"], Proposal(**{**proposal, "author": author}), measurements, mended)
+    inflight = Inflight(fields["number"], Proposal(**{**proposal, "author": author, "step": step}), measurements, mended)
     return inflight if inflight.number == number else None
 
 

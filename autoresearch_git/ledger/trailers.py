@@ -64,6 +64,7 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Spending", _spending(experiment.spending)),
         ("Inspiration", one_line(experiment.inspired_by)),
         ("Claimed", "" if experiment.claimed is None else repr(experiment.claimed)),
+        ("Step", "{}/{}".format(*experiment.step) if experiment.step else ""),
     ]
     adopted = [f"{ADOPTED}: {one_line(experiment.adopted_from, LONGEST_SOURCE)}"] if experiment.adopted_from else []
     return [*(f"{PREFIX}{key}: {value}" for key, value in rows if value), *adopted]
@@ -252,6 +253,13 @@ def _read_spending(text: str) -> Spending:
 _SPENDING = {field.name for field in dataclasses.fields(Spending)}
 
 
+def _read_step(text: str) -> tuple[int, int]:
+    number, _, total = text.partition("/")
+    if not 0 <= int(number) <= int(total) < 10**6:
+        raise ValueError(f"{text!r} is no step")
+    return int(number), int(total)
+
+
 def _told(found: Mapping[str, list[str]], key: str) -> str:
     return one_line("".join(found.get(key, [])[:1]))
 
@@ -282,6 +290,7 @@ def read_experiment(message: str) -> Experiment:
         inspired_by=_told(found, "Inspiration"),
         adopted_from=one_line("".join(found.get(ADOPTED, [])[:1]), LONGEST_SOURCE),
         claimed=float(found["Claimed"][0]) if "Claimed" in found else None,
+        step=_read_step(found["Step"][0]) if "Step" in found else None,
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )

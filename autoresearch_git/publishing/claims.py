@@ -12,7 +12,8 @@ from autoresearch_git.ledger.ancestry import Ancestor
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.replication import Outcome, Replication, weigh
 
-HELD_TWICE, HELD_ONCE, TRUSTED = "held on two seeds", "held in one run", "taken on trust"
+HELD_TWICE, HELD_ONCE, TRUSTED = "held on two seeds", "held in one run", "taken on trust, not measured"
+CARRIED = "carried from another starting point"  # what was claimed is of another change: there is no word for it
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ def tried(results: Results, claimed: Mapping[str, float | None]) -> Iterator[Tri
 
 def _outcome(results: Results, row: Result, claimed: float | None) -> str:
     experiment = row.experiment
-    if experiment.status is Status.KEEP and experiment.value is None:
-        return TRUSTED
+    if row.delta is None:  # also where what it stands on was not measured, and so its own part is not known
+        return TRUSTED if experiment.status is Status.KEEP else str(Outcome.CRASHED)
+    if experiment.adopted_from and experiment.step is None:
+        return CARRIED
     if experiment.status is Status.KEEP and (row.gain or 0.0) > 0:  # what was taken on trust may have turned out worse
         held = HELD_TWICE if len(experiment.measurements) > 1 else HELD_ONCE
         return str(Outcome.CONFIRMED) if results.beyond_noise(row) else held
-    if row.delta is None:
-        return str(Outcome.CRASHED)
     return str(weigh(results.session.metric, claimed, row.delta, math.inf if row.error is None else row.error))
 
 
@@ -86,15 +87,16 @@ def _short(adopted_from: str) -> str:
 
 def replications(results: Results, found: Sequence[Tried], again: Sequence[Replication]) -> Iterator[record.Replication]:
     """What a record tells of claims that were measured here: those of commits, not of ideas. A reader takes the last word on a
-    source, so the commits of each are followed by what they came to together, and that by what was measured on purpose."""
+    source, so the commits of each are followed by what they came to together, and that by what was measured on purpose; of a
+    source that was not tried whole there is no such word, and nothing is told."""
     platform = results.session.platform
     known = {str(outcome) for outcome in Outcome} - {str(Outcome.CRASHED)}
-    sources = by_source(found)
-    for one in (one for several in sources.values() for one in several):
+    sources = {place: several for place, several in by_source(found).items() if together(results, place, several)}
+    for one in (one for several in sources.values() for one in several if one.result.experiment.step):
         place, sha = adopted(one.result.experiment.adopted_from)
         outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
         yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
-    summed = [together(results, place, several) for place, several in sources.items()]
+    summed = [word for place, several in sources.items() if (word := together(results, place, several))]
     repeated = [replication for replication in again if replication.outcome is not Outcome.CRASHED]
     for told in (*summed, *sorted(repeated, key=lambda replication: replication.whole)):
         yield record.Replication(told.of, str(told.outcome), told.commit, platform, told.claimed, told.measured)
@@ -109,20 +111,34 @@ def by_source(found: Sequence[Tried]) -> dict[str, list[Tried]]:
     return sources
 
 
-def together(results: Results, place: str, several: Sequence[Tried]) -> Replication:
-    """The word on a source whose commits were adopted one by one: what those that were kept gave here, or where none was, what all
-    of them did, against what all of them were said to give."""
-    kept = [one.result for one in several if one.result.experiment.status is Status.KEEP]
-    counted = [row for row in kept or [one.result for one in several] if row.delta is not None]
-    measured = math.fsum(row.delta or 0.0 for row in counted)
-    unknown_error = any(row.error is None for row in counted) or not counted
-    error = math.inf if unknown_error else math.sqrt(math.fsum((row.error or 0.0) ** 2 for row in counted))
-    claims = [one.claimed for one in several]
+def together(results: Results, place: str, several: Sequence[Tried]) -> Replication | None:
+    """The word on a source: what its commits gave here one after another, against what all of them were said to give. None where
+    not every one that was kept there was tried from where it started, and then there is no word on it."""
+    counted = _in_order(several)
+    known = [one.result.delta for one in counted if one.result.delta is not None]
+    if not counted or 0 < len(known) < len(counted):  # some of it crashed
+        return None
+    errors = [one.result.error for one in counted]
+    error = math.inf if None in errors else math.sqrt(math.fsum((error or 0.0) ** 2 for error in errors))
+    claims = [one.claimed for one in counted]
     claimed = None if None in claims else math.fsum(claim or 0.0 for claim in claims)
-    last = several[-1].result.experiment
+    measured = math.fsum(known)
+    last = counted[-1].result.experiment
     outcome = weigh(results.session.metric, claimed, measured, error)
     sha = adopted(last.adopted_from)[1]
-    return Replication(place, sha, last.description, outcome, claimed, measured if counted else None, error)
+    return Replication(place, sha, last.description, outcome, claimed, measured if known else None, error)
+
+
+def _in_order(several: Sequence[Tried]) -> list[Tried]:
+    """Every kept commit of a source, tried from its own start, in order; or all of it at once. Empty where not all was tried so."""
+    steps = {one.result.experiment.step: one for one in several if one.outcome != TRUSTED}
+    for total in sorted({step[1] for step in steps if step}, reverse=True):
+        wanted = [steps.get((number, total)) for number in range(1, total + 1)]
+        found = [one for one in wanted if one]
+        numbers = [one.result.experiment.number for one in found]
+        if total and len(found) == total and numbers == sorted(numbers):
+            return found
+    return []
 
 
 def references(

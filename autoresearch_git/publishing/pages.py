@@ -77,6 +77,8 @@ def title(paper: Paper, place: Place) -> str:
     ends = results.baseline.value, results.best.value
     digits = wording.decimals(ends, [results.total.delta], 4)  # 4 as upstream has it
     first, last = (wording.figure(value, digits) for value in ends)
+    if results.unmeasured:
+        return f"{branch}: {first}, then {claims.TRUSTED}, in {tried}"
     unsure = ", within the noise" if results.within_noise(results.total) else ""
     return f"{branch}: {first} → {last} in {tried}{unsure}"
 

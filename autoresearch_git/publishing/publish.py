@@ -136,7 +136,12 @@ class Publisher:
         """The branch, then the notebook, each from where it stands there."""
         remote, tip = self.remote(home), self.head
         commits = len(self.paper.results.kept) + 2
-        self._move(home, self.plan.branch, tip, f"pushed {self.place.branch}, {commits} commits from its base, to {home.name}")
+        self._move(
+            home,
+            self.plan.branch,
+            tip,
+            f"pushed {self.place.branch}, {commits} commit{'s' * (commits != 1)} from its base, to {home.name}",
+        )
         if not self.place.notebook:
             return
         try:

@@ -41,6 +41,11 @@ class Results:
         return next((r.experiment for r in reversed(self.rows) if r.experiment.status is Status.KEEP), self.baseline)
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether the best was taken on trust, and nobody has measured it."""
+        return self.best.value is None
+
+    @property
     def total(self) -> Result:
         """From the baseline to the best."""
         return _against(self.session, self.best, self.baseline, self.noise)

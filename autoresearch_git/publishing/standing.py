@@ -70,7 +70,7 @@ class Standing:
 
 
 def standings(paper: Paper) -> list[Standing]:
-    """Those of every source that commits were adopted of and measured, or that was measured again, in order."""
+    """Those of every source whose commits were all adopted and measured, or that was measured again, in order."""
     told: dict[str, list[record.Replication]] = {}
     for replication in claims.replications(paper.results, paper.tried, paper.again):
         told.setdefault(replication.of, []).append(replication)
@@ -79,7 +79,7 @@ def standings(paper: Paper) -> list[Standing]:
 
 
 def _standing(paper: Paper, key: str, told: Sequence[record.Replication], adopted: Sequence[Tried]) -> Standing:
-    summed = claims.together(paper.results, key, adopted) if adopted else None
+    summed = claims.together(paper.results, key, adopted)
     again = sorted((replication for replication in paper.again if replication.of == key), key=lambda one: one.whole)
     word = next((one for one in reversed(again) if one.outcome is not Outcome.CRASHED), summed)
     assert word
@@ -115,6 +115,12 @@ def _hardware(paper: Paper, experiment: Experiment) -> str:
     """`H100 (NVIDIA H100 80GB HBM3)`."""
     named = experiment.platform.get("gpu") or experiment.platform.get("cpu")
     return f"{paper.session.platform} ({named})" if named else paper.session.platform
+
+
+def unspoken(paper: Paper) -> list[str]:
+    """The sources of which something was measured, and nothing can be said of what they claim."""
+    told = {standing.key for standing in standings(paper)}
+    return [key for key in claims.by_source(paper.tried) if key not in told]
 
 
 # -- as it is posted ----------------------------------------------------------------------------------------------------

@@ -150,6 +150,7 @@ class Loop:
             inspired_by=inflight.proposal.inspired_by,
             adopted_from=inflight.proposal.adopted_from,
             claimed=inflight.proposal.claimed,
+            step=inflight.proposal.step,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )
@@ -240,7 +241,7 @@ class Loop:
         if self.asking.stop():
             return "stopped as asked"
         if self.limits.experiments and done >= self.limits.experiments:
-            return f"{done} experiments done"
+            return f"{done} experiment{'s' * (done != 1)} done"
         if self.limits.hours and seconds >= self.limits.hours * 3600:
             return f"{self.limits.hours:g} hours are over"
         if (left := self.asking.allowance()) is not None and left <= 0:

@@ -6,51 +6,82 @@ like any proposal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autoresearch_git.community.offers import Step
-from autoresearch_git.experiment import Proposal
+from autoresearch_git.community.offers import Offer, Step
+from autoresearch_git.experiment import Experiment, Proposal
 from autoresearch_git.research import screening
-from autoresearch_git.research.carrying import CannotCarryError, Merge, carry
+from autoresearch_git.research.carrying import CannotCarryError, Merge, carry, holds, moves
 from autoresearch_git.research.researchers import NoProposal, View
 
 
 @dataclass
 class Replicator:
-    """Proposes `steps` of the source `key`, in order, leaving out what the session has tried before. `tell` hears of what is
-    passed over: the step, and why."""
+    """Proposes `steps` of an offer, in order, leaving out what the session has tried before. `tell` hears of what is passed over:
+    the step, and why. `done` is what becomes of them: tried, or taken unmeasured."""
 
-    key: str
+    offer: Offer
     steps: Sequence[Step]
     merge: Merge
     tell: Callable[[Step, str], None]
+    done: str = "tried"
     name: str = "replicator"
     repairs: bool = False
     _at: int = field(default=0, init=False)
 
     def propose(self, view: View) -> Proposal:
-        tried = {experiment.adopted_from.rpartition(" ")[2] for experiment in view.experiments if experiment.adopted_from}
+        tried = {e.adopted_from.rpartition(" ")[2]: e for e in view.experiments if e.adopted_from}
         while self._at < len(self.steps):
             step = self.steps[self._at]
             self._at += 1
             if step.label in tried:
+                self._tell_of_another_source(step, tried[step.label])
                 continue
             try:
                 return self._proposal(step, view)
             except CannotCarryError as reason:
                 self.tell(step, str(reason))
-        raise NoProposal(f"all of {self.key} was tried", exhausted=True)
+        raise NoProposal(self._ended(tried), exhausted=True)
+
+    def _ended(self, tried: Mapping[str, Experiment]) -> str:
+        """How much of the source was tried, under whatever name."""
+        key, whole = self.offer.source.key, self.offer.whole.label
+        wanted = {step.label for step in (*self.offer.kept, *self.steps)} - {whole}
+        found = [label for label in wanted if label in tried]
+        if whole in tried or len(found) == len(wanted):
+            return f"all of {key} was {self.done}"
+        return f"{len(found)} of {len(wanted)} commit{'s' * (len(wanted) != 1)} of {key} {self.done}"
+
+    def _tell_of_another_source(self, step: Step, before: Experiment) -> None:
+        source = before.adopted_from.rpartition(" ")[0]
+        if source != self.offer.source.key:
+            self.tell(step, f"{'in already' if before.status.advances else f'tried before: {before.status}'}, from {source}")
 
     def _proposal(self, step: Step, view: View) -> Proposal:
+        carried = carry(step.before, step.after, view.files, self.merge)
+        from_its_start = carried.theirs and self._stands_on_what_it_did(step, view)
         proposal = Proposal(
-            description=step.description,
-            files=carry(step.before, step.after, view.files, self.merge),
+            description=_description(step, view.files, carried.files),
+            files=carried.files,
             researcher=self.name,
-            adopted_from=f"{self.key} {step.label}",
+            adopted_from=f"{self.offer.source.key} {step.label}",
             author=step.author,
             claimed=step.claimed,
+            step=self.offer.place(step) if from_its_start else None,
         )
         if refused := screening.refusal(proposal, view.files, view.session.editable, view.context):
             raise CannotCarryError(refused)
         return proposal
+
+    def _stands_on_what_it_did(self, step: Step, view: View) -> bool:
+        """Whether what the source did before the step is in ours: what it was measured on is a part of what it claims."""
+        return bool(step.base) or holds(self.offer.start, {**step.beside, **step.before}, view.files, self.merge)
+
+
+def _description(step: Step, ours: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """Theirs; where it moves constants from other values here, what it does here, with theirs after it."""
+    here = moves(ours, files)
+    if not here or here == moves(step.before, step.after):
+        return step.description
+    return f"{', '.join(here)} (theirs: {step.description})"
