@@ -20,6 +20,7 @@ from autoresearch_git.experiment import Proposal, Session
 from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
 from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.session import begun_here, session_names
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
