@@ -62,7 +62,7 @@ def takes_source(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it."),
         click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON: of adopt one object, of reproduce a list."),
     ]
     taking: Callable[..., None] = wrapped
     for option in reversed(options):

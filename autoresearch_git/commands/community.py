@@ -13,8 +13,7 @@ from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Finding
 from autoresearch_git.community.hubs import Hub, hubs, token_for, with_parent
 from autoresearch_git.community.inspiration import Inspiration, inspire
-from autoresearch_git.community.library import Library, open_library
-from autoresearch_git.community.record import Replication
+from autoresearch_git.community.library import Heard, Library, open_library
 from autoresearch_git.community.sources import Sources
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
@@ -54,7 +53,7 @@ class Standpoint:
     library: Library
     here: Here
     editable: tuple[str, ...]
-    replications: dict[str, list[Replication]]
+    replications: dict[str, list[Heard]]
 
     def verdict(self, finding: Finding) -> Comparability:
         return compare(finding, self.here, self.replications.get(finding.report.key, ()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import console
+from autoresearch_git.commands import console, reproduce_console
 from autoresearch_git.lab import trial
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.lock import holder
@@ -41,6 +41,8 @@ def command(session: str | None, only_path: bool, as_json: bool) -> None:
             click.echo(f"    {fields['running']}")
         if fields["under_way"]:
             click.echo(f"    {fields['under_way']}")
+        for line in fields["again"]:
+            click.echo(f"    {line}")
         for url in fields["published"]:
             click.echo(f"    published  {url}")
 
@@ -65,6 +67,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
         "under_way": under_way,
         "last": last,
         "worktree": str(folder / "worktree"),
+        "again": reproduce_console.lines(book.session.metric, book.replications),
         "published": [one_line(url) for url in (place.pull, place.discussion) if url] if place and not place.withdrawn else [],
     }
 

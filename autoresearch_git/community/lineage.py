@@ -15,6 +15,7 @@ from autoresearch_git.community.record import Record
 from autoresearch_git.ledger.ancestry import Ancestor
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.replication import in_order
 
 ADOPTED, GROWN, REPRODUCED = "adopted", "grown from", "reproduced"
 
@@ -133,7 +134,7 @@ def _own_edges(book: Notebook, ancestors: Sequence[Ancestor], names: _Names) -> 
     return [
         *(Edge(names.of(place) or place, name, ADOPTED, count, kept[place]) for place, count in tried.items()),
         *(Edge(names.of(a.name) or a.name, name, GROWN, a.commits, a.commits) for a in ancestors),
-        *(Edge(names.of(r.of) or r.of, name, REPRODUCED, outcome=str(r.outcome)) for r in book.replications if r.whole),
+        *(Edge(names.of(r.of) or r.of, name, REPRODUCED, outcome=r.word) for r in in_order(book.replications) if r.whole),
     ]
 
 

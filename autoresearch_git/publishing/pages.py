@@ -70,7 +70,7 @@ def title(paper: Paper, place: Place) -> str:
     branch = place.branch or paper.session.branch.removeprefix("refs/heads/")
     tried = wording.count(len(results.rows), "experiment")
     if not results.rows and paper.again:
-        told = [f"{one.outcome}: {one.of}" for one in paper.again if one.whole][:3]
+        told = [f"{one.word}: {one.of}" for one in paper.again if one.whole][:3]
         return f"{branch}: {wording.listed(told or ['claims measured again'])}"
     if not results.kept:
         return f"{branch}: nothing kept in {tried}" if results.rows else f"{branch}: no experiment beyond the baseline yet"

@@ -20,7 +20,7 @@ from autoresearch_git.publishing.claims import Reference, Told, Tried
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
 from autoresearch_git.publishing.wording import decimals, digits_for
-from autoresearch_git.replication import Replication
+from autoresearch_git.replication import Replication, in_order
 from autoresearch_git.repository import Repository
 
 MOST_HOPES = 5
@@ -46,6 +46,7 @@ class Paper:
     program: str = ""
     adopting: str = ""  # the options of `start` that measure what this session measured, where a clone has no settings
     notes: str = ""
+    inherits: bool = False  # its base stands on commits that a clone of where it is published does not bring along
 
     @property
     def adopted(self) -> Mapping[str, int]:
@@ -170,6 +171,7 @@ def gather(
     results = tally.of(session, book.experiments)
     moved = _moved(repository, results)
     tried, before = tuple(claims.tried(results, claimed)), ancestors(repository, session)
+    again = in_order(book.replications)
     whole = repository.patches([(session.base, results.best.commit)], session.editable)[0]
     return Paper(
         session=session,
@@ -178,8 +180,8 @@ def gather(
         shapes=tuple(shapes(results, moved)),
         constants=changes.in_patch(whole),
         tried=tried,
-        again=book.replications,
-        references=claims.references(before, tried, book.replications, told),
+        again=again,
+        references=claims.references(before, tried, again, told),
         ancestors=before,
         adopted_from=tuple(dict.fromkeys(row.experiment.adopted_from for row in results.kept if row.experiment.adopted_from)),
         read=book.inspiration,
