@@ -16,10 +16,17 @@ from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.offers import Offer, Step, read_offer
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Proposal, Session
+from autoresearch_git.experiment import LARGEST_FILE, Proposal, Session
 from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
-from autoresearch_git.ledger.session import begun_here, check_session, choose_session, own_session, session_names
+from autoresearch_git.ledger.session import (
+    MissingSubjectError,
+    begun_here,
+    check_session,
+    choose_session,
+    own_session,
+    session_names,
+)
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
@@ -83,8 +90,25 @@ def session_for(repository: Repository, settings: Settings, asked: Asked) -> tup
         if all(getattr(settings, name) == _fixed(session, name) for name in named):
             return session, True
     session = running.new_session(repository, settings, asked.tag, asked.base)
-    check_session(repository, session)
+    try:
+        check_session(repository, session)
+    except MissingSubjectError as error:
+        if asked.base:
+            raise
+        raise AutoresearchError(error.message, _begin_where_it_began(repository, settings, session, asked.source)) from error
     return session, False
+
+
+def _begin_where_it_began(repository: Repository, settings: Settings, session: Session, word: str) -> str:
+    """What to type to adopt a source from the commit that it grew from, as nothing of it is here."""
+    with community.read_library(repository) as library:
+        sources = community.sources(repository, settings, library, session.base, console.say)
+        source = sources.find(word)
+        there = [sources.store.read_file(source.base, path, LARGEST_FILE) for path in session.editable if source.base]
+    if not there or None in there:
+        return "git autoresearch findings --sync, then the same again: its record says where it began"
+    fetch = f"git fetch {sources.fetched} && " if sources.fetched else ""
+    return f"begin where it began: {fetch}git autoresearch adopt {shlex.quote(word)} --from {source.base[:10]}"
 
 
 def _fixed(session: Session, name: str) -> Any:
