@@ -245,6 +245,15 @@ class Library:
             chosen = [(number, text) for number, text, *_ in rows if json.loads(text)["report"]["branch"] == word]
         return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in chosen]
 
+    def of_session(self, name: str) -> list[Finding]:
+        """The findings of published sessions of that name or branch (`cpu/nov22`, `exp/cpu/nov22`), one of each session."""
+        found: dict[object, Finding] = {}
+        for finding in self.findings():
+            names = (finding.record.session, finding.record.branch, finding.report.branch, finding.report.name)
+            if name in names and finding.report.kind != "discussion":
+                found.setdefault(finding.record.identity or finding.report.head, finding)
+        return list(found.values())
+
     def told_of_in(self, paper: str) -> list[str]:
         """The pull requests whose paper a user names, by its number or whole key: what was found stands there."""
         word = f"#{paper.strip().rpartition('#')[2]}"
@@ -310,6 +319,13 @@ class Library:
         found = [row[0] for row in self._db.execute(query, wanted)]
         return list(self.hits(f"c.id IN ({', '.join('?' * len(found))})", found))
 
+    def _report_of(self, place: str) -> str:
+        """The report that tells of the session `cpu/nov22@<identity>`; empty where none does."""
+        name, _, identity = place.rpartition("@")
+        query = "SELECT report FROM findings WHERE session = ? LIMIT 1"
+        row = self._db.execute(query, (identity,)).fetchone() if name and identity else None
+        return str(row[0]) if row else ""
+
     def _report_with(self, commit: str) -> str:
         """The report whose branch ends in a commit, or that claims something of it; empty where none does."""
         query = ("SELECT key FROM reports WHERE head = :sha AND kind <> 'notebook' UNION ALL"
@@ -327,7 +343,7 @@ class Library:
                  " LEFT JOIN reports r ON r.key = p.report ORDER BY p.rowid")  # fmt: skip
         for name, author, text, report, url in self._db.execute(query):
             told = Heard(**json.loads(text), by=author, at=url or report)
-            of = keys.get(name) or keys.get(name.casefold()) or self._report_with(told.commit) or name
+            of = keys.get(name) or keys.get(name.casefold()) or self._report_of(name) or self._report_with(told.commit) or name
             if authors.get(of) != author:
                 found[(of, author)] = told
         grouped: dict[str, list[Heard]] = {}
