@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoresearch_git.experiment import Measurement, Metric
@@ -31,7 +31,8 @@ class Outcome(str, enum.Enum):
 @dataclass(frozen=True)
 class Replication:
     """A claim and what was measured here. `of` is the finding's key and `commit` what was measured; `claimed` and `measured` are
-    changes of the metric itself, `error` belongs to `measured`: infinite where nobody measured the noise."""
+    changes of the metric itself, `error` belongs to `measured`: infinite where nobody measured the noise. `budget_seconds` is how
+    long each run was to train here, `claimed_budget_seconds` how long those of the claim; None where that is not known."""
 
     of: str
     commit: str
@@ -43,6 +44,35 @@ class Replication:
     base: tuple[Measurement, ...] = ()
     tip: tuple[Measurement, ...] = ()
     whole: bool = False  # the claim of a whole branch, not of one commit
+    budget_seconds: float | None = None
+    claimed_budget_seconds: float | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.seed for run in self.tip)
+
+    @property
+    def at_another_budget(self) -> bool:
+        """Whether the claim's runs are known to train for another time: then it is another number."""
+        theirs, ours = self.claimed_budget_seconds, self.budget_seconds
+        return theirs is not None and ours is not None and theirs != ours
+
+    @property
+    def word(self) -> str:
+        """The outcome, with what it is an outcome of where that is not what was claimed."""
+        other = f" at {self.budget_seconds:g} s a run, not {self.claimed_budget_seconds:g} s" if self.at_another_budget else ""
+        return f"{self.outcome}{other}"
+
+
+def in_order(again: Iterable[Replication]) -> tuple[Replication, ...]:
+    """Replications such that the last of each text is the one that tells most: by number of runs. What was measured with the same
+    seeds already says nothing new, and is left out."""
+    first: dict[object, int] = {}
+    told: dict[object, Replication] = {}
+    for place, one in enumerate(again):
+        first.setdefault((one.of, one.commit, one.whole), place)
+        told.setdefault((one.of, one.commit, one.whole, one.seeds, one.outcome is Outcome.CRASHED), one)
+    return tuple(sorted(told.values(), key=lambda one: (first[one.of, one.commit, one.whole], len(one.tip))))
 
 
 def weigh(metric: Metric, claimed: float | None, measured: float, error: float) -> Outcome:

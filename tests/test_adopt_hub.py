@@ -149,3 +149,108 @@ def test_a_branch_that_moves_after_it_was_shown_changes_nothing(ada: Author, bob
                   f"main:{BRANCH}")  # fmt: skip
     assert len(kept_by(bob, "b")) == wanted
     assert bob.world.git("for-each-ref", NOTEBOOK) == "", "nothing of theirs is a ref here"
+
+
+def test_a_published_session_is_named_as_its_author_names_it(ada: Author, bob: Author) -> None:
+    wanted, number = kept_by(ada), ada.pull.number
+    assert bob.run("findings", "--sync").code == 0
+    for word in ("cpu/t", "exp/cpu/t", "ada:exp/cpu/t"):
+        assert offered(bob, word) == (f"{HUB}#{number}", wanted), word
+    bob.world.ok("start", "--tag", "t", "--experiments", "1")
+    ran = bob.run("adopt", "cpu/t", "--dry-run")
+    assert ran.code == 1
+    assert f"cpu/t names your own session (name it exp/cpu/t), {HUB}#{number} by ada\n" in ran.err
+    assert "try: say which: git autoresearch adopt exp/cpu/t\n" in ran.err
+    shown = bob.run("adopt", "exp/cpu/t", "--dry-run", "--from", "main").out.splitlines()[0]
+    assert shown.startswith(f"source     exp/cpu/t (your own branch here; not {HUB}#{number} by ada), at ")
+    assert ada.run("adopt", "cpu/t", "--dry-run", "--json").code == 0, "what she published is what she has"
+
+
+def test_sessions_of_the_same_date_are_not_taken_for_each_other(ada: Author, bob: Author) -> None:
+    """Bob measures a session of his own again, which is called like Ada's: that says nothing of hers."""
+    bob.world.ok("start", "--tag", "t", "--experiments", "4")
+    ran = bob.run("reproduce", "cpu/t", "--yes", "--runs", "1", "--tag", "r")
+    assert ran.code == 0, ran.err
+    (published,) = ada.hub.pulls
+    bob.publish("cpu/r", "--to", HUB)
+    (number,) = set(ada.hub.pulls) - {published}
+    body = ada.hub.pulls[number].body
+    opening = bob.world.git("rev-list", "--max-parents=0", "--first-parent", "refs/autoresearch/cpu/t")
+    assert f'"of":"cpu/t@{opening}"' in body
+    assert ada.run("findings", "--sync").code == 0
+    edges = json.loads(ada.run("lineage", "--json").out)["edges"]
+    assert [edge["source"] for edge in edges] == [f"cpu/t of {HUB}#{number}"]
+
+
+def test_the_author_reads_in_findings_what_became_of_the_claim(ada: Author, bob: Author) -> None:
+    number = ada.pull.number
+    ran = bob.run("reproduce", f"#{number}", "--yes", "--tag", "b", "--runs", "2")
+    assert ran.code == 0, ran.err
+    bob.publish("cpu/b", "--to", HUB, "--comment")
+    ada.run("findings", "--sync")
+    (finding,) = [f for f in json.loads(ada.run("findings", "--all", "--json").out) if f["finding"] == f"{HUB}#{number}"]
+    assert finding["evidence"] == "yours, reproduced ×1"
+    shown = ada.run("findings", "show", str(number)).out
+    (again,) = [line for line in shown.splitlines() if line.startswith("again")]
+    assert "confirmed on cpu by bob: +0." in again
+    assert f"; {ada.github.url}/{HUB}/" in again
+    total = next(line for line in shown.splitlines() if line.startswith("score")).partition("(")[2].partition(")")[0]
+    assert f"{total} claimed" in again
+    assert f"claimed {total}" in ran.out
+    (comment,) = ada.hub.pulls[number].comments
+    ada.hub.add_comment(ada.hub.pulls[number], ada.github.person("eve"), comment.body.replace('"confirmed"', '"contradicted"'))
+    ada.run("findings", "--sync")
+    shown = ada.run("findings", "show", str(number)).out
+    assert "yours, contradicted ×1" in shown
+    assert "nobody contradicts it" not in shown
+    ada.go_on(8)
+    ada.publish()
+    ada.run("findings", "--sync")
+    assert "yours, contradicted ×1 at an earlier state" in ada.run("findings", "show", str(number)).out
+
+
+def test_an_api_of_another_host_is_said(bob: Author) -> None:
+    bob.world.configure(api_url="http://localhost:1/api/v3")
+    ran = bob.world.run("findings", "--sync")
+    assert "its API was not asked, so Discussions and descriptions are missing" in ran.err
+    assert f"git config autoresearch.api-url {bob.github.api_url}\n" in ran.err
+
+
+def test_where_the_base_is_not_in_the_hub_the_line_that_adopts_fetches_it(ada: Author, bob: Author, tmp_path: Path) -> None:
+    """The evaluator lies in a commit that only the author has: a clone of the hub alone has nothing to begin from."""
+    world = World(tmp_path / "eve", ada.world.zygote)
+    ada.world.git("init", "-q", "-b", "main", str(world.root))
+    world.commit({"README": "x\n"}, "nothing yet")
+    hub = ada.github.repository("eve/empty", discussions=True)
+    hub.import_from(world.root / ".git", ["+refs/heads/main:refs/heads/main"])
+    world.git("remote", "add", "origin", f"{ada.github.url}/eve/empty.git")
+    world.git("fetch", "-q", "origin")
+    files = {path: (ada.world.root / path).read_text() for path in ("solver.py", "bench.py")}
+    world.commit(files, "the subject")
+    world.configure(api_url=ada.github.api_url, **SETTINGS)
+    world.ok("start", "--tag", "t", "--experiments", "4")
+    eve = Author(ada.github, hub, world, ada.token)
+    eve.publish()
+    (line,) = [text.strip() for text in eve.pull.body.splitlines() if "git autoresearch adopt " in text]
+    base = world.git("rev-parse", "main")
+    assert line.startswith(
+        f"git fetch {ada.github.url}/ada/empty.git exp/cpu/t && git autoresearch adopt {ada.github.url}/eve/empty/pull/"
+    )
+    assert f" --from {base[:10]}" in line
+    clone = World(tmp_path / "clone", ada.world.zygote)
+    ada.world.git("clone", "-q", f"{ada.github.url}/eve/empty.git", str(clone.root))
+    clone.configure(api_url=ada.github.api_url, **SETTINGS)
+    reader = Author(ada.github, hub, clone, TOKEN)
+    ran = reader.run("adopt", f"#{eve.pull.number}", "--yes")
+    assert ran.code == 1
+    assert "solver.py, which experiments would change, is not in commit" in ran.err
+    assert ran.err.rpartition("try: ")[2].startswith("git autoresearch findings --sync, then the same again")
+    assert reader.run("findings", "--sync").code == 0
+    hint = reader.run("adopt", f"#{eve.pull.number}", "--yes").err.rpartition("try: ")[2]
+    assert hint.startswith("begin where it began: git fetch ")
+    assert hint.rstrip().endswith(f"git autoresearch adopt '#{eve.pull.number}' --from {base[:10]}")
+    fetch = line.partition(" && ")[0].split()[1:]
+    clone.git(*fetch)
+    ran = reader.run("adopt", f"#{eve.pull.number}", "--from", base[:10], "--yes", "--tag", "c")
+    assert ran.code == 0, ran.err
+    assert len(kept_by(reader, "c")) == len(kept_by(eve))

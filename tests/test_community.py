@@ -388,12 +388,39 @@ def test_replications_by_others_raise_or_end_the_trust(hub: Repository, empty: W
     hub.discussion("me too", _record(replications=[{**told, "of": "Ada/Research#1"}]), author="cat")
     empty.ok("findings", "--sync")
     assert _findings(empty)["ada/research#1"]["evidence"] == "reproduced ×2"
-    assert "-0.017100 measured" in empty.ok("findings", "show", "1")
+    again = [line for line in empty.ok("findings", "show", "1").splitlines() if line.startswith("again")]
+    assert sorted(line.partition("; http://")[0] for line in again) == [
+        f"again       confirmed on H100 by {who}: −0.017900 claimed, −0.017100 measured" for who in ("bob", "cat")
+    ]
+    assert all("/ada/research/discussions/" in line for line in again), "where it is said"
     for who in ("dan", "eve"):
         hub.discussion("no", _record(replications=[{**told, "outcome": "contradicted"}]), author=who)
     empty.ok("findings", "--sync")
     assert _findings(empty) == {}
     assert _findings(empty, "--all")["ada/research#1"]["evidence"] == "contradicted"
+
+
+def test_a_word_is_of_the_commit_and_the_training_time_that_were_measured(hub: Repository, empty: World) -> None:
+    better = _better(TRAIN, "0.5", "0.7")
+    first = hub.commit({"train.py": better}, branch="exp/H100/a", message="one")
+    told = {"of": "ada/research#2", "platform": "H100", "claimed": -0.01, "measured": -0.01, "commit": first}
+    hub.discussion("r", _record(replications=[{**told, "outcome": "confirmed", "budget_seconds": 300}]), author="bob")
+    body = _record(metric={"name": "val_bpb", "direction": "min"}, baseline=0.9979, best=0.98, budget_seconds=300)
+    table = hub.commit({"results.tsv": "commit\tval_bpb\n"}, branch="exp/H100/a", message="results")
+    pull = hub.pull(table, "claim", body, author="ann", head_name="exp/H100/a")
+    empty.ok("findings", "--sync")
+    assert _findings(empty, "--all")["ada/research#2"]["evidence"] == "reproduced ×1", "a table runs nothing"
+    hub.discussion("s", _record(replications=[{**told, "outcome": "contradicted", "budget_seconds": 5}]), author="cat")
+    hub.discussion("t", _record(replications=[{**told, "outcome": "confirmed"}]), author="dan")
+    empty.ok("findings", "--sync")
+    assert _findings(empty, "--all")["ada/research#2"]["evidence"] == "reproduced ×2", "cat's runs were of another length"
+    shown = empty.ok("findings", "show", "2")
+    assert "5 s a run; not counted: its runs train 300 s, ours 5 s: another number" in shown
+    newer = hub.commit({"train.py": _better(better, "0.6", "0.8")}, branch="exp/H100/a", message="two")
+    hub.move_head(pull, newer)
+    empty.ok("findings", "--sync")
+    assert _findings(empty, "--all")["ada/research#2"]["evidence"] == "reproduced ×2 at an earlier state"
+    assert f"at an earlier state, {first[:7]}" in empty.ok("findings", "show", "2")
 
 
 def test_what_a_comment_says_counts_however_it_spells_the_name(hub: Repository, empty: World) -> None:

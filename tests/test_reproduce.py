@@ -192,3 +192,49 @@ def test_no_run_counts_twice(world: World) -> None:
     groups = [[run["value"] for run in found[arm]] for arm in ("base", "tip")]
     sd = math.sqrt(sum((values[0] - values[1]) ** 2 / 2 for values in groups) / 2)
     assert found["error"] == pytest.approx(2.920 * sd)  # t of two degrees, √(1/2 + 1/2) = 1
+
+
+def test_the_same_seeds_are_not_measured_twice_and_more_of_them_are_added(world: World) -> None:
+    claim(world, 0.87, ("one", solver(alpha=0.4), 0.92))
+    (first,) = reproduced(world, "--tag", "r", "--runs", "2")
+    tip = world.git("rev-parse", "refs/autoresearch/cpu/r")
+    ran = world.run("reproduce", "theirs", "--yes", "--runs", "2", "--json")
+    assert (ran.code, json.loads(ran.out)) == (0, [first])
+    assert "these seeds were measured; --runs 5 adds three" in ran.err
+    assert world.git("rev-parse", "refs/autoresearch/cpu/r") == tip, "nothing is recorded again"
+    logs = len(list((world.folder("cpu/r") / "logs").iterdir()))
+    (more,) = reproduced(world, "--runs", "3")
+    assert [run["seed"] for run in more["tip"]] == [42, 43, 44]
+    assert len(list((world.folder("cpu/r") / "logs").iterdir())) == logs + 2, "two texts with one new seed"
+    for command in (["log"], ["status"], ["show", "0"]):
+        told = [line for line in world.ok(*command).splitlines() if "again" in line]
+        assert "claimed +0.050000, here +0.05" in told[-1], command
+        assert [line.partition("(")[2].partition(")")[0] for line in told] == ["2 runs each", "3 runs each"]
+    paper = world.ok("paper", "cpu/r")
+    assert paper.count("| confirmed |") == 2, "what each number of runs gave"
+
+
+def test_what_cannot_be_measured_is_left_out_and_the_rest_is_measured(world: World) -> None:
+    world.git("checkout", "-qb", "theirs")
+    world.commit({"solver.py": solver(alpha=0.4)}, "good")
+    world.commit({"solver.py": solver(alpha=0.5), "bench.py": NOISY + "\n"}, "with the evaluator")
+    world.git("checkout", "-q", "main")
+    alone = world.run("reproduce", "theirs", "--yes", "--tag", "r")
+    assert "cannot be measured: it also changes bench.py" in alone.err
+    ran = world.run("reproduce", "theirs", "--yes", "--tag", "r", "--runs", "2", "--each", "--json")
+    assert ran.code == 0, ran.err
+    assert [r["description"] for r in json.loads(ran.out)] == ["good"]
+    left = [line for line in ran.err.splitlines() if line.startswith("left out")]
+    assert [line.partition("(")[2] for line in left] == ["it also changes bench.py)"] * 2
+
+
+def test_a_claim_of_another_budget_is_another_number(world: World) -> None:
+    world.ok("start", "--tag", "mine", "--experiments", "4", "--budget", "5")
+    ran = world.run("reproduce", "cpu/mine", "--yes", "--tag", "r", "--runs", "2", "--budget", "3")
+    assert ran.code == 0, ran.err
+    assert "warning    its runs train 5 s, ours 3 s: another number" in ran.err
+    assert "runs       at most 6 runs, 3 s of training each: about 18 s; seeds 42, 43\n" in ran.err
+    assert "(2 runs each; its runs train 5 s, ours 3 s: another number)" in ran.out
+    assert "| confirmed at 3 s a run, not 5 s |" in world.ok("paper", "cpu/r")
+    same = world.run("reproduce", "cpu/mine", "--yes", "--tag", "s", "--runs", "1", "--budget", "5")
+    assert "another number" not in same.out + same.err

@@ -56,7 +56,8 @@ def _lines(offer: Offer, chosen: Sequence[Step], plan: Plan, whole_diff: bool) -
     as_made = [step for step in offer.steps if step in taken]
     if taken == as_made:  # then what is left out has its place between them
         steps.sort(key=lambda step: order.get(step.sha, -1))
-    yield f"source     {offer.source.key}, at {offer.source.head[:12]}"
+    note = f" ({offer.source.note})" if offer.source.note else ""
+    yield f"source     {offer.source.key}{note}, at {offer.source.head[:12]}"
     if offer.source.report.title:
         yield f"about      {one_line(offer.source.report.title)}"
     yield f"commits    {len(offer.steps)}, of which {len(taken)} would be measured here"

@@ -16,11 +16,11 @@ from autoresearch_git.community.evidence import EvidenceReader
 from autoresearch_git.community.offers import Offer, Step, read_offer
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Proposal, Session
+from autoresearch_git.experiment import LARGEST_FILE, Proposal, Session
 from autoresearch_git.lab import sandbox
 from autoresearch_git.lab.harness import python_texts, read_harness
 from autoresearch_git.ledger import notebook
-from autoresearch_git.ledger.session import begun_here, session_names
+from autoresearch_git.ledger.session import MissingSubjectError, begun_here, session_names
 from autoresearch_git.repository import Repository
 from autoresearch_git.research import screening
 
@@ -63,7 +63,7 @@ def takes_source(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--unsandboxed", is_flag=True, help="Run strangers' code even where nothing can confine it."),
         click.option("--dry-run", is_flag=True, help="Show what would be measured, and do nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON: of adopt one object, of reproduce a list."),
     ]
     taking: Callable[..., None] = wrapped
     for option in reversed(options):
@@ -74,9 +74,27 @@ def takes_source(command: Callable[..., None]) -> Callable[..., None]:
 def session_for(verb: str, repository: Repository, settings: Settings, asked: Asked) -> tuple[Session, bool]:
     """The session that measures, and whether it was begun before."""
     onto = dataclasses.replace(asked, onto=asked.tag, tag=None, base=None, given={})
-    return running.session_for(
-        repository, settings, asked.onto, asked.tag, asked.base, asked.given, f"{typed(verb, onto)} goes on with it"
-    )
+    try:
+        return running.session_for(
+            repository, settings, asked.onto, asked.tag, asked.base, asked.given, f"{typed(verb, onto)} goes on with it"
+        )
+    except MissingSubjectError as error:
+        if asked.base:
+            raise
+        session = running.new_session(repository, settings, asked.tag, asked.base)
+        raise AutoresearchError(error.message, _begin_where_it_began(repository, settings, session, asked.source)) from error
+
+
+def _begin_where_it_began(repository: Repository, settings: Settings, session: Session, word: str) -> str:
+    """What to type to adopt a source from the commit that it grew from, as nothing of it is here."""
+    with community.read_library(repository) as library:
+        sources = community.sources(repository, settings, library, session.base, console.say)
+        source = sources.find(word)
+        there = [sources.store.read_file(source.base, path, LARGEST_FILE) for path in session.editable if source.base]
+    if not there or None in there:
+        return "git autoresearch findings --sync, then the same again: its record says where it began"
+    fetch = f"git fetch {sources.fetched} && " if sources.fetched else ""
+    return f"begin where it began: {fetch}git autoresearch adopt {shlex.quote(word)} --from {source.base[:10]}"
 
 
 def offer_for(repository: Repository, settings: Settings, session: Session, word: str) -> Offer:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from autoresearch_git import constants, tokens
 from autoresearch_git.community.comparable import Comparability, Here, compare
 from autoresearch_git.community.findings import Finding
-from autoresearch_git.community.hubs import Hub, hubs, token_for, with_parent
+from autoresearch_git.community.hubs import Hub, hubs, no_api, token_for, with_parent
 from autoresearch_git.community.inspiration import Inspiration, inspire
-from autoresearch_git.community.library import Library, open_library
-from autoresearch_git.community.record import Replication
+from autoresearch_git.community.library import Heard, Library, open_library
 from autoresearch_git.community.sources import Sources
 from autoresearch_git.config import Settings
 from autoresearch_git.errors import AutoresearchError
@@ -54,7 +53,7 @@ class Standpoint:
     library: Library
     here: Here
     editable: tuple[str, ...]
-    replications: dict[str, list[Replication]]
+    replications: dict[str, list[Heard]]
 
     def verdict(self, finding: Finding) -> Comparability:
         return compare(finding, self.here, self.replications.get(finding.report.key, ()))
@@ -121,7 +120,7 @@ def sync(
             continue
         done.add(hub.key)
         names.append(hub.name)
-        parent = _sync_one(repository, syncer, hub, say, patience, seconds, settings.api_timeout, told)
+        parent = _sync_one(repository, syncer, hub, say, patience, seconds, settings.api_timeout, settings.api_url, told)
         parent = parent or library.hub_state(hub.name).get("parent", "")
         if parent and not settings.hub:
             queue.append(with_parent(hub, parent))
@@ -153,6 +152,7 @@ def _sync_one(
     patience: float,
     seconds: float,
     timeout: float,
+    api_url: str,
     told: Told,
 ) -> str:
     from autoresearch_git.community.github import TRIES, Reader
@@ -167,6 +167,8 @@ def _sync_one(
                         timeout=min(10.0, timeout) if hurried else timeout, tries=2 if hurried else TRIES)  # fmt: skip
     elif hub.api:
         say(f"{hub.name}: {tokens.what_a_token_adds(hub.host)}")
+    elif why := no_api(hub, api_url):
+        say(f"{hub.name}: {why}")
     outcome = syncer.sync(hub, reader, token.value if token else "")
     for problem in outcome.problems:
         say(f"{hub.name}: {problem}")

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from autoresearch_git.commands.console import delta, number
-from autoresearch_git.community.comparable import Comparability
+from autoresearch_git.community.comparable import Comparability, is_current, other_budget
 from autoresearch_git.community.findings import Claim, Finding
-from autoresearch_git.community.record import Replication
+from autoresearch_git.community.library import Heard
 from autoresearch_git.plaintext import one_line
 
 MOST_CLAIMS = 40  # shown of one finding; --json has them all
@@ -133,7 +133,7 @@ def claim_fields(claim: Claim) -> dict[str, Any]:
     }
 
 
-def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Replication]) -> None:
+def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Heard]) -> None:
     """Everything that is known of one finding."""
     click.echo(click.style(one_line(finding.key), bold=True))
     for name, text in _facts(finding, verdict):
@@ -144,9 +144,21 @@ def in_full(finding: Finding, verdict: Comparability, replications: Sequence[Rep
     for problem in finding.problems:
         click.echo(f"{'note':<11} {one_line(problem, 300)}")
     for again in replications:
-        click.echo(f"{'again':<11} {again.outcome} on {again.platform or '?'}: {number(again.claimed)} claimed, "
-                   f"{number(again.measured)} measured")  # fmt: skip
+        click.echo(f"{'again':<11} {_again(finding, again)}")
     _claims(finding)
+
+
+def _again(finding: Finding, heard: Heard) -> str:
+    """Who measured it again, what came out, on what, and where they say so."""
+    claimed = delta(finding.metric, heard.claimed, 0.0) or "nothing known"
+    measured = delta(finding.metric, heard.measured, 0.0) or "no number"
+    notes = [
+        f"{heard.budget_seconds:g} s a run" if heard.budget_seconds is not None else "",
+        "not counted: " + other if (other := other_budget(finding.budget, heard.budget_seconds)) else "",
+        "" if is_current(finding, heard) else f"at an earlier state, {heard.commit[:7]}",
+    ]
+    told = "; ".join([f"{claimed} claimed, {measured} measured", *filter(None, [*notes, heard.at])])
+    return one_line(f"{heard.outcome} on {heard.platform or '?'} by {heard.by or '?'}: {told}", 400)
 
 
 def _facts(finding: Finding, verdict: Comparability) -> list[tuple[str, str]]:

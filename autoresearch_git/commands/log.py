@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from autoresearch_git.commands import console
+from autoresearch_git.commands import console, reproduce_console
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.history import read_history, with_rationales
@@ -44,6 +44,14 @@ def command(session: str | None, as_json: bool, tsv: bool, graph: bool, verify: 
         click.echo(f"{history.name}: {history.metric.name}, from {history.source}", err=True)
         for line in console.rows(history.metric, history.experiments):
             click.echo(line)
+        for line in _again(repository, history.notebook):
+            click.echo(line)
+
+
+def _again(repository: Repository, ref: str) -> list[str]:
+    """What the session measured again, a line each; nothing where there is no notebook."""
+    book = notebook.read(repository, ref) if ref else None
+    return reproduce_console.lines(book.session.metric, book.replications) if book else []
 
 
 def _graph(repository: Repository, ref: str) -> str:

@@ -21,6 +21,7 @@ from autoresearch_git.ledger import notebook, result
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.ledger.session import begun_here, choose_session
 from autoresearch_git.publishing import pages
+from autoresearch_git.publishing.paper import Paper
 from autoresearch_git.publishing.place import Place, remember, remembered
 from autoresearch_git.repository import Remote, Repository, open_repository
 
@@ -76,7 +77,7 @@ def command(
             say(f"note: session {name} was not begun here, so it may be somebody else's; to publish it takes --mine")
         place = _offline(draft, asked)
         comments = publish_comments.offline(draft, place) if comment else {}
-        publish_console.show(draft, pages.render(draft.paper, place, draft.templates), comments, output, as_json)
+        publish_console.show(draft, pages.render(_paper_for(draft, ""), place, draft.templates), comments, output, as_json)
         return
     if unpublish:
         book = notebook.read(repository, notebook.NAMESPACE + name)
@@ -115,6 +116,13 @@ def _offline(draft: Draft, asked: Asked) -> Place:
     place = publication.as_wished(draft.repository, draft.book, place, asked.tag, asked.discards)
     say(f"links are as if you may push to {place.repository}; where you may not, they name your fork")
     return place
+
+
+def _paper_for(draft: Draft, head: str) -> Paper:
+    """The paper for a repository whose default branch ends in `head`, as far as that, or any remote's, is known here."""
+    repository = draft.repository
+    known = repository.resolve(head) or repository.refs("refs/remotes/")
+    return dataclasses.replace(draft.paper, inherits=bool(known and publication.below_base(repository, draft.book, head)))
 
 
 # -- with GitHub ----------------------------------------------------------------------------------------------------------
@@ -189,7 +197,8 @@ def _publisher(draft: Draft, asked: Asked) -> Publisher:
     before = remembered(draft.repository, draft.book.session.name)
     wishes = Wishes(asked.tag, asked.fork, asked.discards, draft.settings.category, before)
     plan = look(draft.repository, writer, hub, draft.paper, draft.book, wishes, remote)
-    return Publisher(draft.repository, writer, plan, draft.paper, draft.book, remote, draft.head, draft.templates, say)
+    paper = _paper_for(draft, plan.target.head)
+    return Publisher(draft.repository, writer, plan, paper, draft.book, remote, draft.head, draft.templates, say)
 
 
 def _carry_out(draft: Draft, publisher: Publisher, act: Callable[[], Published]) -> Published:

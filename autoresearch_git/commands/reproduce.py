@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ from typing import Any
 import click
 
 from autoresearch_git.commands import adopt_console as shown
-from autoresearch_git.commands import console, running
+from autoresearch_git.commands import console, reproduce_console, running
 from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, own_sessions, session_for, takes_source
-from autoresearch_git.community.offers import Offer, Step
+from autoresearch_git.community.offers import Fate, Offer, Step
 from autoresearch_git.config import load_settings
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.experiment import Metric
-from autoresearch_git.ledger.session import LiveSession
-from autoresearch_git.plaintext import one_line
-from autoresearch_git.replication import Replication
-from autoresearch_git.repository import open_repository
+from autoresearch_git.experiment import Session
+from autoresearch_git.ledger import notebook
+from autoresearch_git.ledger.session import LiveSession, session_names
+from autoresearch_git.replication import Outcome, Replication, in_order
+from autoresearch_git.repository import Repository, open_repository
 from autoresearch_git.research.reproduction import Reproduction
 from autoresearch_git.research.researchers import NoProposal, View
 
@@ -56,27 +55,34 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     if asked.dry_run:
         shown.offered(offer, steps, plan, asked.as_json, asked.whole_diff)
         return
+    seeds = [session.seed + number for number in range(runs)]
+    known = _known(repository, session, offer, steps, seeds) if begun else []
+    budget = _claimed_budget(repository, offer)
+    done = {(told.commit, told.whole) for told in known}
+    wanted = [step for step in steps if not step.refused and (step.sha, bool(step.base)) not in done]
     shown.preview(offer, steps, plan, asked.whole_diff)
-    if refused := next((step for step in steps if step.refused), None):
-        raise AutoresearchError(f"{refused.sha[:10]} cannot be measured: {refused.refused}", "--commits names others")
-    console.confirm(f"measure {len(steps) * 2 * runs} runs here", asked.yes, "nothing was measured")
+    reproduce_console.left_out(step for step in steps if step.refused)
+    _refuse_nothing(steps)
+    if wanted:
+        for line in reproduce_console.plan(session, begun, len(wanted) * 2, seeds, budget):
+            click.echo(line, err=True)
+        console.confirm(f"measure {len(wanted) * 2 * runs} runs here", asked.yes, "nothing was measured")
+    for told in known:
+        click.echo(f"known      these seeds were measured; --runs {len(told.tip) + 3} adds three  {told.commit[:7]}", err=True)
     wishes = ["--runs", str(runs), *(["--each"] if each else [])]
-    with running.foreground(begun, again("reproduce", asked, session, *wishes)) as here:
-        live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
-        with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
-            loop.ensure_baseline()
-            reproduction = Reproduction(
-                live, loop.lab, offer.source.key, [live.session.seed + number for number in range(runs)], loop.machine,
-                reporter.repeating, reporter.progress, reporter.measured, loop.check_data,
-            )  # fmt: skip
-            found = [reproduction.measure(step) for step in steps]
-            reproduction.finish()
-        _report(live.session.metric, found, asked.as_json)
-        if not asked.as_json:
-            name = live.session.name
-            click.echo(
-                f"next     git autoresearch publish {name} --comment   tells others, in the paper and where the claim stands"
-            )
+    found = list(known)
+    if wanted:
+        with running.foreground(begun, again("reproduce", asked, session, *wishes)) as here:
+            live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
+            with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
+                loop.ensure_baseline()
+                reproduction = Reproduction(
+                    live, loop.lab, offer.source.key, budget, seeds, loop.machine,
+                    reporter.repeating, reporter.progress, reporter.measured, loop.check_data,
+                )  # fmt: skip
+                found += [reproduction.measure(step) for step in wanted]
+                reproduction.finish()
+    _report(session, found, asked.as_json)
 
 
 class _Nobody:
@@ -92,30 +98,46 @@ class _Nobody:
 def _steps(offer: Offer, each: bool, commits: str | None) -> list[Step]:
     if commits:
         return [offer.named(word) for word in commits.replace(",", " ").split()]
-    kept = [step for step in offer.steps if step.takes] if each else []
-    return [offer.whole, *kept]
+    last = next((step.sha for step in reversed(offer.steps) if step.after), offer.whole.sha)
+    whole = dataclasses.replace(offer.whole, sha=last)  # what comes after it, such as a table of results, runs nothing
+    return [whole, *(step for step in offer.steps if each and step.fate is Fate.KEPT)]
 
 
-def _report(metric: Metric, found: Sequence[Replication], as_json: bool) -> None:
+def _refuse_nothing(steps: Sequence[Step]) -> None:
+    """Raises AutoresearchError where none of the steps can be measured."""
+    if all(step.refused for step in steps):
+        raise AutoresearchError(f"{steps[0].sha[:10]} cannot be measured: {steps[0].refused}", "--commits names others")
+
+
+def _known(
+    repository: Repository, session: Session, offer: Offer, steps: Sequence[Step], seeds: Sequence[int]
+) -> list[Replication]:
+    """Of the steps that the session has measured with all of the seeds, what came out."""
+    book = notebook.read(repository, session.notebook)
+    told = [r for r in in_order(book.replications) if r.of == offer.source.key and r.outcome is not Outcome.CRASHED]
+    found = []
+    for step in steps:
+        same = (r for r in reversed(told) if r.commit == step.sha and r.whole is bool(step.base) and set(r.seeds) >= set(seeds))
+        found += [one for one in (next(same, None),) if one]
+    return found
+
+
+def _claimed_budget(repository: Repository, offer: Offer) -> float | None:
+    """How long the runs of a source trained, as it says, or as its notebook does where it is a session of this repository."""
+    if offer.finding and offer.finding.budget is not None:
+        return offer.finding.budget
+    for name in session_names(repository):
+        if offer.source.key in (name, f"exp/{name}"):
+            return notebook.read(repository, notebook.NAMESPACE + name).session.budget
+    return None
+
+
+def _report(session: Session, found: Sequence[Replication], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([fields(replication) for replication in found]))
+        click.echo(json.dumps([reproduce_console.fields(replication) for replication in found]))
         return
     for replication in found:
-        click.echo(line(metric, replication))
-
-
-def line(metric: Metric, replication: Replication) -> str:
-    """One replication on one line."""
-    claimed = console.delta(metric, replication.claimed, 0.0) or "nothing"
-    measured = console.delta(metric, replication.measured, 0.0) or "crashed"
-    error = "" if math.isinf(replication.error) or replication.measured is None else f" ± {replication.error:.2g}"
-    runs = f"{len(replication.tip)} runs each" if len(replication.tip) > 1 else "one run each"
-    name = one_line(f"{replication.of} {replication.commit[:7]}")
-    what = one_line(replication.description, 80)
-    return f"{replication.outcome!s:<15} {name}: claimed {claimed}, here {measured}{error} ({runs})  {what}"
-
-
-def fields(replication: Replication) -> dict[str, Any]:
-    """A replication for machines; runs as they are recorded."""
-    error = None if math.isinf(replication.error) else replication.error
-    return {**dataclasses.asdict(replication), "outcome": str(replication.outcome), "error": error}
+        click.echo(reproduce_console.line(session.metric, replication))
+    click.echo(
+        f"next     git autoresearch publish {session.name} --comment   tells others, in the paper and where the claim stands"
+    )

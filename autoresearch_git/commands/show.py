@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from autoresearch_git.commands import console
+from autoresearch_git.commands import console, reproduce_console
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Spending
 from autoresearch_git.lab import outcome, trial
@@ -27,7 +27,8 @@ LOG_LINES = 15
 @click.option("--session", help="The session; the latest if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the diff.")
 def command(number: int, session: str | None, as_json: bool) -> None:
-    """Show experiment NUMBER: its result, its measurements, its diff, and the end of its log."""
+    """Show experiment NUMBER: its result, its measurements, its diff, and the end of its log; of the baseline, 0, also what the
+    session measured again of others."""
     repository = open_repository(Path.cwd())
     name = choose_session(repository, session)
     book = notebook.read(repository, notebook.NAMESPACE + name)
@@ -42,6 +43,10 @@ def command(number: int, session: str | None, as_json: bool) -> None:
         click.echo(json.dumps({**console.experiment_fields(metric, experiment), "diff": diff}))
         return
     _head(experiment, metric.name)
+    named = {experiment.commit, experiment.adopted_from.rpartition(" ")[2]}
+    again = [one for one in book.replications if number == 0 or one.commit in named]
+    for line in reproduce_console.lines(metric, again):
+        click.echo(line)
     for i, m in enumerate(experiment.measurements, start=1):
         figures = "  ".join(f"{k} {v}" for k, v in sorted(m.figures.items()) if k != "data")
         click.echo(f"run {i}       {m.crash or console.number(m.value)}  seed {m.seed}  {figures}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from autoresearch_git.commands import console
+from autoresearch_git.commands import console, reproduce_console
 from autoresearch_git.lab import trial
 from autoresearch_git.ledger import ideas, notebook
 from autoresearch_git.ledger.lock import holder
@@ -48,6 +48,8 @@ def command(session: str | None, only_path: bool, as_json: bool) -> None:
         if fields["ideas"]:
             waiting = count(len(fields["ideas"]), "idea")
             click.echo(f"    {waiting} waiting: git autoresearch idea --list --session {fields['session']}")
+        for line in fields["again"]:
+            click.echo(f"    {line}")
         for url in fields["published"]:
             click.echo(f"    published  {url}")
 
@@ -73,6 +75,7 @@ def _fields(repository: Repository, name: str) -> dict[str, Any]:
         "ideas": [idea.text for idea in ideas.waiting(folder)],
         "last": last,
         "worktree": str(folder / "worktree"),
+        "again": reproduce_console.lines(book.session.metric, book.replications),
         "published": [one_line(url) for url in (place.pull, place.discussion) if url] if place and not place.withdrawn else [],
     }
 

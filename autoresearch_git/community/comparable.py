@@ -30,7 +30,7 @@ EQUIVALENT = (
 
 OWN = "yours"
 MOST_NAMED = 3  # files in one reason
-_CONTRADICTED = "others could not repeat it"
+SELF_REPORTED, REPRODUCED, CONTRADICTED = "self-reported", "reproduced", "contradicted"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Reason:
 @dataclass(frozen=True)
 class Comparability:
     reasons: tuple[Reason, ...]
-    evidence: str  # yours, self-reported, reproduced ×N, contradicted
+    evidence: str  # self-reported, reproduced ×N, contradicted; the last two also `at an earlier state`, or after `yours`
 
     @property
     def comparable(self) -> bool:
@@ -87,7 +87,7 @@ class Comparability:
 
 def compare(finding: Finding, here: Here, replications: Iterable[Replication] = ()) -> Comparability:
     """The verdict on a finding for this place. `replications` are those that others published of it."""
-    evidence = OWN if here.owns(finding) else evidence_of(replications)
+    word = evidence_of(finding, replications)
     reasons = (
         _metric(finding, here),
         _untouched(finding, here),
@@ -96,19 +96,59 @@ def compare(finding: Finding, here: Here, replications: Iterable[Replication] = 
         _budget(finding, here),
         _hardware(finding, here),
         Reason("values", not finding.doubts, "; ".join(finding.doubts) or "its values are possible"),
-        Reason("evidence", evidence != "contradicted", _CONTRADICTED if evidence == "contradicted" else "nobody contradicts it"),
+        _repeated(word),
         _result(finding),
     )
-    return Comparability(reasons, evidence)
+    own = f"{OWN}, {word.outcome} ×{word.times}{word.when}" if word.times else OWN
+    return Comparability(reasons, own if here.owns(finding) else str(word))
 
 
-def evidence_of(replications: Iterable[Replication]) -> str:
-    """The evidence level that replications by others give a finding."""
-    outcomes = [r.outcome for r in replications]
-    confirmed, contradicted = outcomes.count("confirmed"), outcomes.count("contradicted")
-    if contradicted and contradicted >= confirmed:
-        return "contradicted"
-    return f"reproduced ×{confirmed}" if confirmed else "self-reported"
+@dataclass(frozen=True)
+class Word:
+    """What others say together of a claim that they measured again; `times` is how many, and `earlier` of what it was before."""
+
+    outcome: str = SELF_REPORTED
+    times: int = 0
+    earlier: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.outcome}{f' ×{self.times}' if self.outcome == REPRODUCED else ''}{self.when}"
+
+    @property
+    def when(self) -> str:
+        return " at an earlier state" if self.earlier else ""
+
+
+def evidence_of(finding: Finding, replications: Iterable[Replication]) -> Word:
+    """The evidence level that replications by others give a finding. Those of another training time say nothing of its number.
+    Those of a state that it has left speak of that one alone; but what was contradicted is not mended by one more commit."""
+    counted = [r for r in replications if not other_budget(finding.budget, r.budget_seconds)]
+    for earlier in (False, True):
+        outcomes = [r.outcome for r in counted if is_current(finding, r) is not earlier]
+        confirmed, contradicted = outcomes.count("confirmed"), outcomes.count(CONTRADICTED)
+        if contradicted and contradicted >= confirmed:
+            return Word(CONTRADICTED, contradicted, earlier)
+        if confirmed:
+            return Word(REPRODUCED, confirmed, earlier)
+    return Word()
+
+
+def is_current(finding: Finding, replication: Replication) -> bool:
+    """Whether a replication measured what the finding claims now, and not what its branch was before."""
+    return not (finding.states and replication.commit) or replication.commit in finding.states
+
+
+def other_budget(theirs: float | None, ours: float | None) -> str:
+    """Why two training times give numbers that may not stand beside each other; empty where they may, or nobody knows."""
+    if theirs is None or ours is None or theirs == ours:
+        return ""
+    return f"its runs train {theirs:g} s, ours {ours:g} s: another number"
+
+
+def _repeated(word: Word) -> Reason:
+    if word.outcome == CONTRADICTED:
+        return Reason("evidence", False, f"others could not repeat {'an earlier state of ' if word.earlier else ''}it")
+    return Reason("evidence", True, "nobody contradicts it")
 
 
 def _result(finding: Finding) -> Reason:

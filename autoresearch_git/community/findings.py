@@ -55,7 +55,8 @@ class Claim:
 @dataclass(frozen=True)
 class Finding:
     """What one report claims of one metric. `name` tells apart the tables of one report; it is empty for the first.
-    `about` is the subject of its last commit. `withdrawn`: whoever posted it took it back."""
+    `about` is the subject of its last commit, `states` the commits that hold what the head would run: the last one that changes an
+    editable file, and those after it; empty where that is not known. `withdrawn`: whoever posted it took it back."""
 
     report: Report
     source: str
@@ -77,6 +78,7 @@ class Finding:
     budget: float | None = None
     doubts: tuple[str, ...] = ()
     withdrawn: bool = False
+    states: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -268,7 +270,15 @@ def _finding(
         budget=_budget(evidence, told),
         doubts=tuple(one_line(d) for d in doubted),
         withdrawn=record.WITHDRAWN in report.body,
+        states=_states(branch) if branch else (),
     )
+
+
+def _states(branch: Branch) -> tuple[str, ...]:
+    """The commits whose editable files are those of the head, as far as the branch itself tells."""
+    own = [commit for commit in branch.commits if commit.own]
+    last = max((place for place, commit in enumerate(own) if commit.edits), default=None)
+    return () if last is None else (*(commit.sha for commit in own[last:]), branch.head)
 
 
 def _files(branch: Branch) -> dict[str, str]:

@@ -167,6 +167,16 @@ def _how_to_name_one(hub: Hub | None) -> str:
     return f"if that is a GitHub Enterprise: {known}; if not: {elsewhere}"
 
 
+def no_api(hub: Hub, api_url: str) -> str:
+    """Why only git is read of a hub, and what to type, where the setting `api_url` is of another host; else empty."""
+    place = _place(hub.url, Path())
+    if hub.api or not api_url or place is None or not place.host or _OTHER_FORGES.search(place.host):
+        return ""
+    scheme = "http" if _is_loopback(place.host) else "https"
+    return (f"its API was not asked, so Discussions and descriptions are missing: autoresearch.api-url is {api_url}, of another "
+            f"host — git config autoresearch.api-url {scheme}://{place.host}/api/v3")  # fmt: skip
+
+
 def token_for(repository: Repository, hub: Hub) -> tokens.Token | None:
     """The token to read `hub` with; None where there is none, or where none may go.
 

@@ -24,7 +24,7 @@ from autoresearch_git.community.reports import Report
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Metric
 
-FORMAT = 4  # of the tables and of what the readers make; another one is read anew
+FORMAT = 5  # of the tables and of what the readers make; another one is read anew
 _SCHEMA = """
 CREATE TABLE reports (key TEXT PRIMARY KEY, hub TEXT, kind TEXT, name TEXT, author TEXT, head TEXT, json TEXT,
                       parsed INT DEFAULT 0);
@@ -48,6 +48,14 @@ CREATE TABLE replications (of TEXT, report TEXT, author TEXT, json TEXT);
 CREATE INDEX replications_of ON replications (of);
 CREATE VIRTUAL TABLE ideas USING fts5 (words, tokenize = 'porter unicode61 remove_diacritics 2');
 """
+
+
+@dataclass(frozen=True)
+class Heard(Replication):
+    """What somebody, `by`, says of a claim that they measured again, and `at` which address or in which report."""
+
+    by: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,15 @@ class Library:
             chosen = [(number, text) for number, text, *_ in rows if json.loads(text)["report"]["branch"] == word]
         return [dataclasses.replace(_load(text), claims=self._claims(number)) for number, text in chosen]
 
+    def of_session(self, name: str) -> list[Finding]:
+        """The findings of published sessions of that name or branch (`cpu/nov22`, `exp/cpu/nov22`), one of each session."""
+        found: dict[object, Finding] = {}
+        for finding in self.findings():
+            names = (finding.record.session, finding.record.branch, finding.report.branch, finding.report.name)
+            if name in names and finding.report.kind != "discussion":
+                found.setdefault(finding.record.identity or finding.report.head, finding)
+        return list(found.values())
+
     def told_of_in(self, paper: str) -> list[str]:
         """The pull requests whose paper a user names, by its number or whole key: what was found stands there."""
         word = f"#{paper.strip().rpartition('#')[2]}"
@@ -302,6 +319,13 @@ class Library:
         found = [row[0] for row in self._db.execute(query, wanted)]
         return list(self.hits(f"c.id IN ({', '.join('?' * len(found))})", found))
 
+    def _report_of(self, place: str) -> str:
+        """The report that tells of the session `cpu/nov22@<identity>`; empty where none does."""
+        name, _, identity = place.rpartition("@")
+        query = "SELECT report FROM findings WHERE session = ? LIMIT 1"
+        row = self._db.execute(query, (identity,)).fetchone() if name and identity else None
+        return str(row[0]) if row else ""
+
     def _report_with(self, commit: str) -> str:
         """The report whose branch ends in a commit, or that claims something of it; empty where none does."""
         query = ("SELECT key FROM reports WHERE head = :sha AND kind <> 'notebook' UNION ALL"
@@ -309,18 +333,20 @@ class Library:
         row = self._db.execute(query, {"sha": commit}).fetchone() if commit else None
         return str(row[0]) if row else ""
 
-    def replications(self) -> dict[str, list[Replication]]:
+    def replications(self) -> dict[str, list[Heard]]:
         """finding's key → what others, not its author, measured again. One word per author counts, the last. A replication names
         its finding, or else the commit that is its."""
-        found: dict[tuple[str, str], Replication] = {}
+        found: dict[tuple[str, str], Heard] = {}
         authors = dict(self._db.execute("SELECT key, author FROM reports"))
         keys = {key.casefold(): key for key in authors} | {key: key for key in authors}
-        for name, author, text in self._db.execute("SELECT of, author, json FROM replications ORDER BY rowid"):
-            replication = Replication(**json.loads(text))
-            of = keys.get(name) or keys.get(name.casefold()) or self._report_with(replication.commit) or name
+        query = ("SELECT p.of, p.author, p.json, p.report, json_extract(r.json, '$.url') FROM replications p"
+                 " LEFT JOIN reports r ON r.key = p.report ORDER BY p.rowid")  # fmt: skip
+        for name, author, text, report, url in self._db.execute(query):
+            told = Heard(**json.loads(text), by=author, at=url or report)
+            of = keys.get(name) or keys.get(name.casefold()) or self._report_of(name) or self._report_with(told.commit) or name
             if authors.get(of) != author:
-                found[(of, author)] = replication
-        grouped: dict[str, list[Replication]] = {}
+                found[(of, author)] = told
+        grouped: dict[str, list[Heard]] = {}
         for (of, _), replication in found.items():
             grouped.setdefault(of, []).append(replication)
         return grouped
@@ -371,7 +397,7 @@ def _load(text: str) -> Finding:
     told["replications"] = tuple(Replication(**r) for r in told["replications"])
     told["adopted_from"], told["seeds"] = tuple(told["adopted_from"]), tuple(told["seeds"])
     fields["record"] = Record(**told)
-    for name in ("claims", "problems", "changed", "doubts"):
+    for name in ("claims", "problems", "changed", "doubts", "states"):
         fields[name] = tuple(fields[name])
     return Finding(**fields)
 

@@ -6,6 +6,7 @@ this repository that was published is one with its report.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,9 @@ from autoresearch_git.community.record import Record
 from autoresearch_git.ledger.ancestry import Ancestor
 from autoresearch_git.ledger.notebook import Notebook
 from autoresearch_git.plaintext import one_line
+from autoresearch_git.replication import in_order
 
+_IDENTITY = re.compile(r"[0-9a-f]{40}")
 ADOPTED, GROWN, REPRODUCED = "adopted", "grown from", "reproduced"
 
 
@@ -119,6 +122,14 @@ class _Names:
     def of(self, *names: str) -> str:
         return next((self._known[name] for name in names if name and name in self._known), "")
 
+    def told(self, place: str, by: str) -> str:
+        """The name of what a stranger's record calls so. Sessions are called by their dates: one that it does not identify is the
+        stranger's own, whatever is called so here."""
+        name, _, identity = place.rpartition("@")
+        if _IDENTITY.fullmatch(identity):
+            return self.of(identity) or f"{name} of {by}"
+        return (self.of(place) or place) if "#" in place or "@" in place else f"{place} of {by}"
+
 
 def _own_node(book: Notebook) -> Node:
     first = book.experiments[0].value if book.experiments else None
@@ -133,7 +144,7 @@ def _own_edges(book: Notebook, ancestors: Sequence[Ancestor], names: _Names) -> 
     return [
         *(Edge(names.of(place) or place, name, ADOPTED, count, kept[place]) for place, count in tried.items()),
         *(Edge(names.of(a.name) or a.name, name, GROWN, a.commits, a.commits) for a in ancestors),
-        *(Edge(names.of(r.of) or r.of, name, REPRODUCED, outcome=str(r.outcome)) for r in book.replications if r.whole),
+        *(Edge(names.of(r.of) or r.of, name, REPRODUCED, outcome=r.word) for r in in_order(book.replications) if r.whole),
     ]
 
 
@@ -141,8 +152,8 @@ def _told_edges(record: Record, target: str, names: _Names) -> list[Edge]:
     kept = Counter(_place(text) for text in record.adopted_from)
     again = [r for r in record.replications if not any(r.commit and r.commit in text for text in record.adopted_from)]
     return [
-        *(Edge(names.of(place) or place, target, ADOPTED, count, count) for place, count in kept.items()),
-        *(Edge(names.of(r.of) or r.of, target, REPRODUCED, outcome=r.outcome) for r in again),
+        *(Edge(names.told(place, target), target, ADOPTED, count, count) for place, count in kept.items()),
+        *(Edge(names.told(r.of, target), target, REPRODUCED, outcome=r.outcome) for r in again),
     ]
 
 

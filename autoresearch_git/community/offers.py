@@ -31,13 +31,15 @@ MOST_STEPS = 1_000
 class Source:
     """Where commits are taken from. `key` is how findings name it (`owner/name#44`, `owner/name@exp/H100/mar8`), or what the
     user called it; `head` and `base` are commits in the store: what lies after `base` is offered. `below` is where its hub's refs
-    lie in the store, empty for what only this repository has; `report` is what the library knows of it."""
+    lie in the store, empty for what only this repository has; `report` is what the library knows of it. `note` says what the user
+    might take it for and is not, or empty."""
 
     key: str
     head: str
     base: str
     report: Report
     below: str = ""
+    note: str = ""
 
 
 class Fate(str, enum.Enum):
@@ -215,9 +217,9 @@ def _plain(author: Author | None) -> Author:
 def _claimed(steps: Sequence[Step], finding: Finding) -> float | None:
     """What the kept steps are said to have changed together: of a part of a branch, not what its whole table says."""
     kept = [step.claimed for step in steps if step.fate is Fate.KEPT]
-    if kept and None not in kept:
-        return math.fsum(change or 0.0 for change in kept)
-    return finding.delta if len(kept) == finding.counts.get("keep") else None
+    if finding and finding.delta is not None and len(kept) == finding.counts.get("keep"):
+        return finding.delta  # its own total: of the steps each is rounded
+    return math.fsum(change or 0.0 for change in kept) if kept and None not in kept else None
 
 
 # -- what may not be taken --------------------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ class ClaimedChange:
 
 @dataclass(frozen=True)
 class Replication:
-    """A claim of somebody else, measured again: `of` names the finding, `outcome` is confirmed, not-reproduced or contradicted."""
+    """A claim of somebody else, measured again: `of` names the finding, `outcome` is confirmed, not-reproduced or contradicted.
+    `commit` is what was measured; `budget_seconds` how long each run was to train."""
 
     of: str
     outcome: str
@@ -61,6 +62,7 @@ class Replication:
     platform: str = ""
     claimed: float | None = None
     measured: float | None = None
+    budget_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,4 +206,5 @@ def _replication(fields: Mapping[str, Any]) -> Replication:
         platform=_text(fields.get("platform")),
         claimed=_number(fields.get("claimed")),
         measured=_number(fields.get("measured")),
+        budget_seconds=_number(fields.get("budget_seconds")),
     )

@@ -7,11 +7,13 @@ could be several things is the first of these: an address, a number, a range, a 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NoReturn
 
 from autoresearch_git.community import record
 from autoresearch_git.community.hubs import Hub, beside, hub_at
@@ -45,6 +47,7 @@ class Sources:
     hubs: Sequence[Hub]
     secret: Callable[[Hub], str]
     tell: Callable[[str], None]
+    fetched: str = ""  # what git fetches the source by: its address and ref
 
     def find(self, word: str) -> Source:
         """The source that `word` names. Raises AutoresearchError where there is none, or it cannot be fetched."""
@@ -137,11 +140,10 @@ class Sources:
         return None
 
     def _told(self, word: str) -> Source | None:
-        reports = {f.report.key: f.report for f in self.library.named(word)}
+        named = self.library.named(word) if _NUMBERED.fullmatch(word) else []
+        reports = {f.report.key: f.report for f in named or self.library.of_session(word) or self.library.named(word)}
         if len(reports) > 1:
-            raise AutoresearchError(
-                f"{word} names {', '.join(sorted(reports)[:4])}", f"git autoresearch adopt {shlex.quote(min(reports))}"
-            )
+            _refuse_several(word, [_called(report) for report in reports.values()], min(reports))
         for report in reports.values():
             hub = next((hub for hub in self.hubs if hub.name == report.hub), None)
             if hub and report.kind in ("pull", "discussion"):
@@ -161,10 +163,19 @@ class Sources:
     def _branch(self, hub: Hub, branch: str) -> Source:
         below = hub.below
         head, default = self._fetched(hub, f"refs/heads/{branch}", f"{below}heads/{branch}")
+        if pull := self._pull_with(head):
+            told = _record_of(pull)
+            base = told.base if told.base and self.store.is_ancestor(told.base, head) else default
+            return Source(pull.key, head, base, pull, below)
         report = self.library.report(f"{hub.name}@{branch}") or Report(
             hub.name, "branch", one_line(branch), branch=one_line(branch)
         )
         return Source(f"{_label(hub)}@{one_line(branch)}", head, default, report, below)
+
+    def _pull_with(self, head: str) -> Report | None:
+        """The one pull request that ends in a commit: a claim has one name, by whatever its commits were found."""
+        keys = {f.report.key for f in self.library.findings() if f.report.kind == "pull" and f.report.head == head}
+        return self.library.report(keys.pop()) if len(keys) == 1 else None
 
     def _fetched(self, hub: Hub, ref: str, local: str) -> tuple[str, str]:
         """(the commit that `ref` of the hub stands at, the tip of the hub's default branch), both in the store now. Without a
@@ -181,6 +192,7 @@ class Sources:
             main = there.default_branch
             wanted = {ref: local, **({f"refs/heads/{main}": f"{below}heads/{main}"} if main else {})}
             refused = self.store.fetch(remote, [f"+{r}:{to}" for r, to in wanted.items()], FETCH_SECONDS, wanted)
+            self.fetched = f"{shlex.quote(hub.url)} {shlex.quote(ref.removeprefix('refs/heads/'))}"
             if ref in refused:
                 raise AutoresearchError(f"{ref} of {hub.name} was not taken: {refused[ref]}", "it cannot be adopted")
             default = self.store.resolve(f"{below}heads/{main}") if main else ""
@@ -208,7 +220,9 @@ class Sources:
     def _here(self, word: str) -> Source | None:
         """A branch of this repository, one that a remote was fetched into, or a session."""
         if found := self.repository.resolve(f"refs/heads/{word}"):
-            return self._own(word, found, self._trunk(found, ()))
+            others = self._of_others(word)
+            note = "your own branch here" + (f"; not {_listed(others)}" if others else "")
+            return dataclasses.replace(self._own(word, found, self._trunk(found, ())), note=note)
         if found := self.repository.resolve(f"refs/remotes/{word}"):
             name = max((n for n in self.repository.remote_urls() if word.startswith(f"{n}/")), key=len, default="")
             branch = word.removeprefix(f"{name}/")
@@ -217,8 +231,20 @@ class Sources:
             return self._own(f"{_label(hub)}@{branch}" if hub else word, found, self._trunk(found, trunks))
         if word in session_names(self.repository):
             book = notebook.read(self.repository, notebook.NAMESPACE + word)
-            return self._own(word, book.head, book.session.base)
+            branch = book.session.branch.removeprefix("refs/heads/")
+            if others := self._of_others(word):
+                _refuse_several(word, [f"your own session (name it {branch})", *others], branch)
+            return dataclasses.replace(self._own(word, book.head, book.session.base), note="a session here")
         return None
+
+    def _of_others(self, word: str) -> list[str]:
+        """What others have published under the name of a session or branch that is here, too."""
+        branch = self.repository.resolve(f"refs/heads/{word}")
+        name = next((n for n in session_names(self.repository) if word in (n, f"exp/{n}")), "")
+        book = notebook.read(self.repository, notebook.NAMESPACE + name) if name else None
+        own = {branch, *((book.opening, book.tip, *book.tips) if book else ())}
+        reports = {f.report.key: f for f in self.library.of_session(word)}
+        return [_called(f.report) for f in reports.values() if not own & {f.record.identity, f.report.head}]
 
     def _revision(self, word: str) -> Source | None:
         found = self.repository.resolve(word)
@@ -238,6 +264,18 @@ class Sources:
             if tip and not self.repository.is_ancestor(head, tip) and self.repository.are_related(head, tip):
                 return tip
         return ""
+
+
+def _called(report: Report) -> str:
+    return f"{report.key} by {report.author}" if report.author else report.key
+
+
+def _listed(words: Sequence[str]) -> str:
+    return one_line(", ".join(words[:4]) + (", …" if len(words) > 4 else ""), 200)
+
+
+def _refuse_several(word: str, meant: Sequence[str], one: str) -> NoReturn:
+    raise AutoresearchError(f"{one_line(word, 80)} names {_listed(meant)}", f"say which: git autoresearch adopt {shlex.quote(one)}")
 
 
 class _NothingThereError(AutoresearchError):

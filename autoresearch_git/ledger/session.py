@@ -45,6 +45,10 @@ class Inflight:
         return len(self.mended) + len(self.measurements)
 
 
+class MissingSubjectError(AutoresearchError):
+    """The commit that a session would begin from lacks a file that experiments change."""
+
+
 def folder_of(repository: Repository, name: str) -> Path:
     return repository.common_dir / "autoresearch" / name
 
@@ -112,8 +116,10 @@ def _check_subject(repository: Repository, session: Session) -> None:
     for path in session.editable:
         mode = tree.get(path, ("", ""))[0]
         if not mode:
-            raise AutoresearchError(f"{path}, which experiments would change, is not in commit {session.base[:7]}",
-                                    "git autoresearch init writes one; git config autoresearch.editable names another")  # fmt: skip
+            raise MissingSubjectError(
+                f"{path}, which experiments would change, is not in commit {session.base[:7]}",
+                "git autoresearch init writes one; git config autoresearch.editable names another",
+            )
         if not mode.startswith("100"):
             raise AutoresearchError(f"{path} is no regular file", "git config autoresearch.editable <a regular file>")
         try:

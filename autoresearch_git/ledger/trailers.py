@@ -172,10 +172,12 @@ def read_replication(metric: str, message: str) -> Replication | None:
         base=tuple(m for arm, m in runs if arm == "base"),
         tip=tuple(m for arm, m in runs if arm == "tip"),
         whole=told.get("whole") is True,
+        budget_seconds=_float(told.get("budget_seconds")),
+        claimed_budget_seconds=_float(told.get("claimed_budget_seconds")),
     )
 
 
-_REPLICATION = ("of", "commit", "description", "claimed", "measured", "error", "whole")
+_REPLICATION = ("of", "commit", "description", "claimed", "measured", "error", "whole", "budget_seconds", "claimed_budget_seconds")
 
 
 def _float(value: object) -> float | None:

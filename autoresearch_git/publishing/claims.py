@@ -89,17 +89,17 @@ def replications(results: Results, found: Sequence[Tried], again: Sequence[Repli
     """What a record tells of claims that were measured here: those of commits, not of ideas. A reader takes the last word on a
     source, so the commits of each are followed by what they came to together, and that by what was measured on purpose; of a
     source that was not tried whole there is no such word, and nothing is told."""
-    platform = results.session.platform
+    platform, budget = results.session.platform, results.session.budget
     known = {str(outcome) for outcome in Outcome} - {str(Outcome.CRASHED)}
     sources = {place: several for place, several in by_source(found).items() if together(results, place, several)}
     for one in (one for several in sources.values() for one in several if one.result.experiment.step):
         place, sha = adopted(one.result.experiment.adopted_from)
         outcome = one.outcome if one.outcome in known else str(Outcome.NOT_RESOLVED)
-        yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta)
+        yield record.Replication(place, outcome, sha, platform, one.claimed, one.result.delta, budget)
     summed = [word for place, several in sources.items() if (word := together(results, place, several))]
     repeated = [replication for replication in again if replication.outcome is not Outcome.CRASHED]
     for told in (*summed, *sorted(repeated, key=lambda replication: replication.whole)):
-        yield record.Replication(told.of, str(told.outcome), told.commit, platform, told.claimed, told.measured)
+        yield record.Replication(told.of, str(told.outcome), told.commit, platform, told.claimed, told.measured, budget)
 
 
 def by_source(found: Sequence[Tried]) -> dict[str, list[Tried]]:
@@ -152,7 +152,7 @@ def references(
     for key, how in _given(found):
         hows.setdefault(key, []).append(how)
     for key in dict.fromkeys(replication.of for replication in again):
-        outcome = next((r.outcome for r in again if r.of == key and r.whole), None)
+        outcome = next((r.word for r in reversed(again) if r.of == key and r.whole), None)
         hows.setdefault(key, []).append(f"measured again: {outcome}" if outcome else "measured again in parts")
     return tuple(Reference(key, "; ".join(how), *told(key)) for key, how in hows.items())
 

@@ -70,7 +70,7 @@ def title(paper: Paper, place: Place) -> str:
     branch = place.branch or paper.session.branch.removeprefix("refs/heads/")
     tried = wording.count(len(results.rows), "experiment")
     if not results.rows and paper.again:
-        told = [f"{one.outcome}: {one.of}" for one in paper.again if one.whole][:3]
+        told = [f"{one.word}: {one.of}" for one in paper.again if one.whole][:3]
         return f"{branch}: {wording.listed(told or ['claims measured again'])}"
     if not results.kept:
         return f"{branch}: nothing kept in {tried}" if results.rows else f"{branch}: no experiment beyond the baseline yet"
@@ -175,13 +175,22 @@ def record_of(paper: Paper, place: Place, room: int) -> Record:
         budget_seconds=session.budget,
         platform={"name": session.platform, **facts},
         researcher=", ".join(paper.researchers),
-        adopted_from=paper.adopted_from,
-        replications=tuple(claims.replications(results, paper.tried, paper.again)),
+        adopted_from=tuple(_identified(paper, text) for text in paper.adopted_from),
+        replications=tuple(
+            dataclasses.replace(one, of=paper.names.get(one.of, one.of))
+            for one in claims.replications(results, paper.tried, paper.again)
+        ),
         findings=tuple(_claims(paper, place, room)),
         seeds=paper.seeds,
         program=paper.program,
         cost={"hours": round(paper.seconds / 3600, 3), "runs": paper.runs},
     )
+
+
+def _identified(paper: Paper, adopted_from: str) -> str:
+    """`cpu/nov22@<identity> <sha>` of what was adopted from a session of this repository."""
+    place, space, sha = adopted_from.rpartition(" ")
+    return f"{paper.names.get(place, place)}{space}{sha}"
 
 
 def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | None:
@@ -191,7 +200,7 @@ def _estimate(value: float | None, sd: float | None, runs: int) -> Estimate | No
 def _claims(paper: Paper, place: Place, room: int) -> Iterator[ClaimedChange]:
     for row in (*paper.wins, *paper.dead_ends, *paper.undecided, *paper.unweighed, *paper.results.crashed):
         experiment = row.experiment
-        delta = None if row.delta is None else float(f"{row.delta:.6g}")
+        delta = None if row.delta is None else float(f"{row.delta:.12g}")
         commit = experiment.commit if place.holds_all or experiment.status.advances else ""
         claim = ClaimedChange(commit, one_line(experiment.description, LONGEST_CLAIM), delta, str(experiment.status))
         room -= 110 + len(claim.description)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from autoresearch_git import config
 from autoresearch_git.community import changes
 from autoresearch_git.community.changes import Change
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Experiment, Figure, Session
+from autoresearch_git.ledger import notebook
 from autoresearch_git.ledger.ancestry import Ancestor, ancestors
 from autoresearch_git.ledger.notebook import Notebook
+from autoresearch_git.ledger.session import session_names
 from autoresearch_git.publishing import adoption, claims
 from autoresearch_git.publishing import results as tally
 from autoresearch_git.publishing.claims import Reference, Told, Tried
 from autoresearch_git.publishing.results import Result, Results
 from autoresearch_git.publishing.shapes import Shape, shapes
 from autoresearch_git.publishing.wording import decimals, digits_for
-from autoresearch_git.replication import Replication
+from autoresearch_git.replication import Replication, in_order
 from autoresearch_git.repository import Repository
 
 MOST_HOPES = 5
@@ -46,6 +48,8 @@ class Paper:
     program: str = ""
     adopting: str = ""  # the options of `start` that measure what this session measured, where a clone has no settings
     notes: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)  # a session of this repository → what no other session is called
+    inherits: bool = False  # its base stands on commits that a clone of where it is published does not bring along
 
     @property
     def adopted(self) -> Mapping[str, int]:
@@ -170,6 +174,7 @@ def gather(
     results = tally.of(session, book.experiments)
     moved = _moved(repository, results)
     tried, before = tuple(claims.tried(results, claimed)), ancestors(repository, session)
+    again = in_order(book.replications)
     whole = repository.patches([(session.base, results.best.commit)], session.editable)[0]
     return Paper(
         session=session,
@@ -178,15 +183,22 @@ def gather(
         shapes=tuple(shapes(results, moved)),
         constants=changes.in_patch(whole),
         tried=tried,
-        again=book.replications,
-        references=claims.references(before, tried, book.replications, told),
+        again=again,
+        references=claims.references(before, tried, again, told),
         ancestors=before,
         adopted_from=tuple(dict.fromkeys(row.experiment.adopted_from for row in results.kept if row.experiment.adopted_from)),
         read=book.inspiration,
         program=_program(repository, session),
         adopting=adoption.options(session, config.named_at(repository, session.base)),
         notes=notes,
+        names=_names(repository, {*(one.of for one in again), *(e.adopted_from.rpartition(" ")[0] for e in book.experiments)}),
     )
+
+
+def _names(repository: Repository, places: Collection[str]) -> dict[str, str]:
+    """Those of the places that are sessions of this repository, by the record that opened them: names are dates."""
+    known = {place: name for name in session_names(repository) for place in (name, f"exp/{name}") if place in places}
+    return {place: f"{place}@{notebook.read(repository, notebook.NAMESPACE + name).opening}" for place, name in known.items()}
 
 
 def _moved(repository: Repository, results: Results) -> dict[int, tuple[Change, ...]]:

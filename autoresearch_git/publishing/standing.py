@@ -66,7 +66,7 @@ class Standing:
         word = self.word
         claimed = "nothing known was claimed" if word.claimed is None else f"claimed {wording.change(word.claimed)}"
         here = "its runs crashed" if word.measured is None else f"here {wording.plus_minus(word.measured, word.error)}"
-        return f"{word.outcome}: {claimed}, {here} on {self.hardware}"
+        return f"{word.word}: {claimed}, {here} on {self.hardware}"
 
 
 def standings(paper: Paper) -> list[Standing]:
@@ -102,7 +102,7 @@ def _adopted(adopted: Sequence[Tried], summed: Replication | None) -> Iterator[R
 def _repeated(one: Replication) -> Row:
     what = "all of it" if one.whole else one.description
     runs = f"{wording.count(len(one.tip), 'run')}, {len(one.base)} without it"
-    return Row(what, one.commit, one.claimed, one.measured, one.error, str(one.outcome), runs, _sandbox((*one.base, *one.tip)))
+    return Row(what, one.commit, one.claimed, one.measured, one.error, one.word, runs, _sandbox((*one.base, *one.tip)))
 
 
 def _sandbox(runs: Sequence[Measurement]) -> str:

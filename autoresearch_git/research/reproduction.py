@@ -26,11 +26,12 @@ from autoresearch_git.research import pace
 @dataclass
 class Reproduction:
     """Measures steps of the source `key` for a session whose baseline was measured. `told` hears of each run before it starts:
-    which arm, its number and of how many; `measured` of what it gave."""
+    which arm, its number and of how many; `measured` of what it gave. `claimed_budget`: how long the runs of the source trained."""
 
     live: LiveSession
     lab: Lab
     key: str
+    claimed_budget: float | None
     seeds: Sequence[int]
     machine: Mapping[str, Figure]
     told: Callable[[Step, str, int, int], None]
@@ -48,8 +49,9 @@ class Reproduction:
         self._runs |= self._baseline_runs()
 
     def measure(self, step: Step) -> Replication:
-        """The claim of one step, measured and recorded; what was recorded before an interruption is not measured again."""
+        """The claim of one step, measured and recorded; what was recorded before is not measured again."""
         known = [r for r in self.live.book.replications if (r.of, r.commit, r.whole) == (self.key, step.sha, bool(step.base))]
+        self._take_over(step, known)
         if step.label in self._recorded and known:
             return known[-1]
         replication = self._measured(step)
@@ -59,6 +61,13 @@ class Reproduction:
         self._recorded[step.label] = self.live.book.tip
         self._save()
         return replication
+
+    def _take_over(self, step: Step, known: Sequence[Replication]) -> None:
+        """With more seeds, those that it was measured with before are not run again."""
+        for replication in known:
+            for arm, runs in (("base", replication.base), ("tip", replication.tip)):
+                text = _digest(_files(step, arm))
+                self._runs = {**{f"{text} {run.seed}": run for run in runs if not run.crash}, **self._runs}
 
     def _measured(self, step: Step) -> Replication:
         runs: list[tuple[str, Measurement]] = []
@@ -83,11 +92,12 @@ class Reproduction:
         change, error = (None, 0.0) if crashed else difference(base, tip, known)
         outcome = Outcome.CRASHED if change is None else weigh(metric, step.claimed, change, error)
         return Replication(
-            self.key, step.sha, step.description, outcome, step.claimed, change, error, tuple(base), tuple(tip), bool(step.base)
-        )
+            self.key, step.sha, step.description, outcome, step.claimed, change, error, tuple(base), tuple(tip), bool(step.base),
+            self.live.session.budget, self.claimed_budget,
+        )  # fmt: skip
 
     def _run(self, step: Step, arm: str, seed: int, runs: Sequence[tuple[str, Measurement]]) -> Measurement:
-        files = {**step.beside, **(step.before if arm == "base" else step.after)}
+        files = _files(step, arm)
         known = f"{_digest(files)} {seed}"
         if known not in self._runs:
             same = next((run for other, run in runs if other == arm), None)
@@ -122,6 +132,11 @@ class Reproduction:
         texts = ((path, self.live.repository.read_file(session.base, path)) for path in session.editable)
         files = {path: content.decode() for path, content in texts if content is not None}
         return {f"{_digest(files)} {m.seed}": m for m in self.live.book.experiments[0].measurements}
+
+
+def _files(step: Step, arm: str) -> dict[str, str]:
+    """The editable files as one of the two arms runs them."""
+    return {**step.beside, **(step.before if arm == "base" else step.after)}
 
 
 def _saved(path: Path) -> dict[str, Any]:
