@@ -487,7 +487,7 @@ def test_trust_is_not_for_what_was_under_way(world: World, theirs: dict[str, str
     adoption.communicate(timeout=30)
     adopted(world, "theirs", "--trust", "--commits", theirs["alpha"])
     found = {str(e["description"]): e["score"] for e in world.experiments()}
-    assert found["many more steps"] is not None
+    assert found["N 5 → 9 (theirs: many more steps)"] is not None
     assert found["alpha to 0.5"] is None
 
 

@@ -35,10 +35,6 @@ def look(draft: Draft, publisher: Publisher, hub: Hub) -> Commenter:
     silent = unspoken(draft.paper)
     if not told and not silent:
         found.notes.append("nothing is commented: no commit of others was measured in this session")
-    for key in silent:
-        found.notes.append(
-            f"{key} is not commented on: not all of it was tried from where it started, so its claim was not measured"
-        )
     for standing in told:
         match = _NUMBERED.fullmatch(standing.key)
         if match is None:
@@ -50,6 +46,11 @@ def look(draft: Draft, publisher: Publisher, hub: Hub) -> Commenter:
             found.notes.append(f"{standing.key} cannot be commented on: {error}")
         else:
             found.look(standing, writer, int(match[2]))
+    for key in silent:
+        why = "is not commented on: not all of it was tried from where it started, so its claim was not measured"
+        found.notes.append(
+            f"{key} {why if _NUMBERED.fullmatch(key) else 'cannot be commented on: it is no pull request or Discussion'}"
+        )
     return found
 
 
