@@ -163,7 +163,7 @@ def test_a_published_session_is_named_as_its_author_names_it(ada: Author, bob: A
     assert "try: say which: git autoresearch adopt exp/cpu/t\n" in ran.err
     shown = bob.run("adopt", "exp/cpu/t", "--dry-run", "--from", "main").out.splitlines()[0]
     assert shown.startswith(f"source     exp/cpu/t (your own branch here; not {HUB}#{number} by ada), at ")
-    assert ada.run("adopt", "cpu/t", "--dry-run", "--json").code == 0, "what she published is what she has"
+    assert ada.run("adopt", "cpu/t", "--tag", "u", "--dry-run", "--json").code == 0, "what she published is what she has"
 
 
 def test_sessions_of_the_same_date_are_not_taken_for_each_other(ada: Author, bob: Author) -> None:

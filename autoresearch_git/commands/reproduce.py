@@ -14,7 +14,7 @@ from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, reproduce_console, running
 from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, own_sessions, session_for, takes_source
 from autoresearch_git.community.offers import Fate, Offer, Step
-from autoresearch_git.config import load_settings
+from autoresearch_git.config import Settings, load_settings
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Session
 from autoresearch_git.ledger import notebook
@@ -46,10 +46,9 @@ def command(asked: Asked, runs: int, each: bool) -> None:
     """
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
-    session, begun = session_for(
-        "reproduce", repository, dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs)), asked
-    )
-    offer = offer_for(repository, settings, session, asked.source)
+    enough = dataclasses.replace(settings, baseline_runs=max(settings.baseline_runs, runs))
+    session, begun = session_for("reproduce", repository, enough, asked)
+    offer = _ending_in_a_change(offer_for(repository, settings, session, asked.source))
     steps = _steps(offer, each, asked.commits)
     plan = shown.Plan(session, begun, confinement(asked), (2 * runs, 2 * runs), "".join(own_sessions(repository, offer)[:1]))
     if asked.dry_run:
@@ -57,32 +56,46 @@ def command(asked: Asked, runs: int, each: bool) -> None:
         return
     seeds = [session.seed + number for number in range(runs)]
     known = _known(repository, session, offer, steps, seeds) if begun else []
-    budget = _claimed_budget(repository, offer)
     done = {(told.commit, told.whole) for told in known}
     wanted = [step for step in steps if not step.refused and (step.sha, bool(step.base)) not in done]
+    budget = _claimed_budget(repository, offer)
     shown.preview(offer, steps, plan, asked.whole_diff)
     reproduce_console.left_out(step for step in steps if step.refused)
     _refuse_nothing(steps)
+    for told in known:
+        click.echo(f"known      these seeds were measured; --runs {len(told.tip) + 3} adds three  {told.commit[:7]}", err=True)
+    found = list(known)
     if wanted:
         for line in reproduce_console.plan(session, begun, len(wanted) * 2, seeds, budget):
             click.echo(line, err=True)
         console.confirm(f"measure {len(wanted) * 2 * runs} runs here", asked.yes, "nothing was measured")
-    for told in known:
-        click.echo(f"known      these seeds were measured; --runs {len(told.tip) + 3} adds three  {told.commit[:7]}", err=True)
-    wishes = ["--runs", str(runs), *(["--each"] if each else [])]
-    found = list(known)
-    if wanted:
+        wishes = ["--runs", str(runs), *(["--each"] if each else [])]
         with running.foreground(begun, again("reproduce", asked, session, *wishes)) as here:
-            live = here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
-            with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
-                loop.ensure_baseline()
-                reproduction = Reproduction(
-                    live, loop.lab, offer.source.key, budget, seeds, loop.machine,
-                    reporter.repeating, reporter.progress, reporter.measured, loop.check_data,
-                )  # fmt: skip
-                found += [reproduction.measure(step) for step in wanted]
-                reproduction.finish()
+            here.live = LiveSession.resume(repository, session.name) if begun else LiveSession.create(repository, session)
+            found += _measured(here, settings, begun, asked, offer.source.key, budget, seeds, wanted)
     _report(session, found, asked.as_json)
+
+
+def _measured(
+    here: running.Foreground,
+    settings: Settings,
+    begun: bool,
+    asked: Asked,
+    key: str,
+    budget: float | None,
+    seeds: Sequence[int],
+    steps: Sequence[Step],
+) -> list[Replication]:
+    """What becomes of the steps of the source `key`, whose runs trained for `budget`."""
+    with running.loop_of(here, _Nobody(), settings, not begun, unsandboxed=asked.unsandboxed) as (loop, reporter):
+        loop.ensure_baseline()
+        reproduction = Reproduction(
+            loop.live, loop.lab, key, budget, seeds, loop.machine,
+            reporter.repeating, reporter.progress, reporter.measured, loop.check_data,
+        )  # fmt: skip
+        found = [reproduction.measure(step) for step in steps]
+        reproduction.finish()
+    return found
 
 
 class _Nobody:
@@ -95,12 +108,17 @@ class _Nobody:
         raise NoProposal("nothing is proposed", exhausted=True)
 
 
+def _ending_in_a_change(offer: Offer) -> Offer:
+    """The offer with the last commit that changes an editable file for its whole: what comes after it, such as a table of results,
+    runs nothing, and is another one with every publication."""
+    last = next((step.sha for step in reversed(offer.steps) if step.after), offer.whole.sha)
+    return dataclasses.replace(offer, whole=dataclasses.replace(offer.whole, sha=last))
+
+
 def _steps(offer: Offer, each: bool, commits: str | None) -> list[Step]:
     if commits:
         return [offer.named(word) for word in commits.replace(",", " ").split()]
-    last = next((step.sha for step in reversed(offer.steps) if step.after), offer.whole.sha)
-    whole = dataclasses.replace(offer.whole, sha=last)  # what comes after it, such as a table of results, runs nothing
-    return [whole, *(step for step in offer.steps if each and step.fate is Fate.KEPT)]
+    return [offer.whole, *(step for step in offer.steps if each and step.fate is Fate.KEPT)]
 
 
 def _refuse_nothing(steps: Sequence[Step]) -> None:
