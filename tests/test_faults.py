@@ -63,7 +63,7 @@ def test_sigkill_at_many_moments_loses_and_doubles_nothing(toy: World) -> None:
     process.communicate()
     wait_for(lambda: marked_processes(toy.folder()) == [])
     before = len(toy.experiments())
-    assert before > 3, "the kills left no time for research"
+    assert before > 1, "the kills left no time for research"
     toy.ok("start", "--resume", "--experiments", "1")
     _consistent(toy, before + 1)
 
