@@ -1,5 +1,6 @@
-"""Publishing while everything goes wrong: every single request of it, API and git alike, lost, refused, unanswered, cut, or the
-last one that a killed client has sent. Whatever happens, running it again ends in the world that it would have been.
+"""Publishing while everything goes wrong: every single request of it, API and git alike, lost; every write, and of the reads some,
+refused, unanswered, cut, or the last one that a killed client has sent. Whatever happens, running it again ends in the world that
+it would have been.
 """
 
 from __future__ import annotations
