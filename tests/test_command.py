@@ -147,7 +147,7 @@ def test_only_the_files_say_whether_there_is_a_proposal(toy: World) -> None:
         "no edit robot left an invalid edit: solver.py is larger than 256 KiB",
         "no edit robot left an invalid edit: solver.py is not UTF-8 text without a byte order mark",
         "no edit robot left an invalid edit: solver.py is gone",
-    ]
+    ], ran.err
     assert "does not parse" in ran.err  # as the screen says of anybody's proposal
     assert "paused after 3 failures of robot in a row" in ran.err
     assert toy.git("show", "exp/cpu/t:solver.py") == "ALPHA = 0.5  # step\nN = 6"
