@@ -81,7 +81,7 @@ class Proposal:
     where it does. Of a commit that is taken over from elsewhere `adopted_from` names the place and the commit, `author` whose it
     is, and `claimed` what it is said to have changed the metric by; `step` says which of the place's kept commits it is, of how
     many (0 for none of those), and is None where the change starts from another text than the commit did: then what is claimed is
-    of another change.
+    of another change. `ported` is who wrote the change anew for this text, where it could not be carried over.
     """
 
     description: str
@@ -96,6 +96,7 @@ class Proposal:
     author: Author | None = None
     claimed: float | None = None
     step: tuple[int, int] | None = None
+    ported: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Experiment:
     adopted_from: str = ""
     claimed: float | None = None
     step: tuple[int, int] | None = None
+    ported: str = ""
     harness: str = ""
     platform: Mapping[str, Figure] = field(default_factory=dict)
     parent: str = ""

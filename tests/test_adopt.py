@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -162,6 +163,80 @@ def test_onto_text_that_moved_on_it_is_merged_or_carried_by_name_or_passed_over(
     assert world.git("show", "exp/cpu/t:solver.py") == "# ours\nALPHA = 0.4  # step\nN = 6"
     assert "another way  (it does not fit onto our solver.py)" in told
     assert len(world.experiments()) == 2
+
+
+PORTER = """\
+import os, pathlib, sys
+asked, turns = sys.stdin.read(), pathlib.Path(os.environ["HOME"], "turns")
+turns.mkdir(exist_ok=True)
+number = len(list(turns.iterdir()))
+(turns / str(number)).write_text(asked)
+solver = pathlib.Path("solver.py")
+if number == 0:
+    solver.write_text(solver.read_text() + "# no change at all\\n")
+elif number == 1:
+    solver.write_text(solver.read_text().replace("N = 5", "for i in range(6):\\n    N = i + 1"))
+else:
+    sys.exit("there is nothing here that it could be made to")
+"""
+
+
+def conflicting(world: World) -> None:
+    """A branch `theirs` of two commits that do not fit onto ours."""
+    world.commit({"solver.py": SOLVER}, "side by side")
+    world.git("checkout", "-qb", "theirs")
+    commit_as(world, "ALPHA = 0.3\nfor i in range(7):\n    N = i\n", "another way")
+    commit_as(world, "ALPHA = 0.3\nN = [7][0]\n", "a third way")
+    world.git("checkout", "-q", "main")
+    world.commit({"solver.py": "# ours\n" + SOLVER.replace("0.3", "0.4")}, "ours moved on")
+    script = world.root.parent / "porter.py"
+    script.write_text(PORTER)
+    world.configure(researcher="command", command=f"{{python}} {script}", command_name="robot")
+
+
+def asked_to_port(number: int) -> str:
+    return Path(os.environ["HOME"], "turns", str(number)).read_text()
+
+
+def test_what_conflicts_is_ported_by_the_user_s_model_and_measured_as_theirs(world: World) -> None:
+    conflicting(world)
+    told = adopted(world, "theirs", "--tag", "t")
+    assert "conflicts  are given to command, to be ported" in told
+    assert "a third way  (it does not fit onto our solver.py, and was not ported: robot failed with exit code 1" in told
+    ported = world.experiments()[1]
+    assert (ported["status"], ported["researcher"], ported["ported"]) == ("keep", "replicator", "robot")
+    assert str(ported["adopted_from"]).startswith("theirs ")
+    assert world.git("show", "exp/cpu/t:solver.py") == "# ours\nALPHA = 0.4  # step\nfor i in range(6):\n    N = i + 1"
+    author, message = world.git("log", "-1", "--format=%an%x00%B", "exp/cpu/t").split("\0")
+    assert author == "Grace Hopper"
+    assert "\nAutoresearch-Ported: robot\n" in message
+    assert "Autoresearch-Step" not in message, "what it gave them is a claim on another change"
+    first, second, third = (asked_to_port(number) for number in range(3))
+    assert json.dumps("another way") in first
+    assert "-N = 5\\n+ALPHA = 0.3\\n+for i in range(7):\\n+    N = i" in first.replace("-ALPHA = 0.3  # step\\n", "")
+    assert "It was refused" not in first
+    assert "It was refused" in second
+    assert json.dumps("a third way") in third
+    assert "ported by   robot" in world.ok("show", "1")
+    assert outcomes(world) == {"another way": "ported by robot"}
+    world.ok("log", "--verify")
+
+
+def test_what_conflicts_is_given_to_nobody_where_it_was_not_to_be(world: World) -> None:
+    conflicting(world)
+    assert json.loads(world.ok("adopt", "theirs", "--tag", "t", "--dry-run", "--json"))["ported_by"] == "command"
+    for way in ("--no-port", "--trust"):
+        ran = world.run("adopt", "theirs", way, "--tag", way.strip("-"), "--yes")
+        assert ran.code == 0, ran.err
+        assert "conflicts " not in ran.err
+        assert "another way  (it does not fit onto our solver.py)" in ran.err
+    world.configure(researcher="sweep")
+    assert json.loads(world.ok("adopt", "theirs", "--tag", "t", "--dry-run", "--json"))["ported_by"] == ""
+    assert not Path(os.environ["HOME"], "turns").exists()
+    world.configure(researcher="claude")
+    ran = world.run("adopt", "theirs", "--tag", "t", "--yes")
+    assert (ran.code, world.git("branch", "--list", "exp/cpu/t")) == (1, "")
+    assert "ANTHROPIC_API_KEY" in ran.err
 
 
 def test_sources_accumulate_and_nothing_is_measured_twice(world: World, theirs: dict[str, str]) -> None:

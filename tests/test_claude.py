@@ -165,6 +165,29 @@ def test_strangers_words_are_left_out_after_a_refusal(toy: World, model: Model, 
     assert records(toy)[3]["Spending"]["requests"] == 3, "refusals are paid, too"
 
 
+def test_a_model_ports_what_conflicts_or_nobody_does(toy: World, model: Model) -> None:
+    """The sweep, which proposes what both models refuse, would propose something else."""
+    toy.git("checkout", "-qb", "theirs")
+    toy.commit({"solver.py": "ALPHA = 0.3\nfor i in range(7):\n    N = i\n"}, "another way")
+    toy.commit({"solver.py": "ALPHA = 0.3\nN = [6][0]\n"}, "a third way")
+    toy.git("checkout", "-q", "main")
+    toy.commit({"solver.py": "# ours\nALPHA = 0.3  # one step\nN = 5\n"}, "ours moved on")
+    model.fail("refusal", times=2)
+    key = {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": model.key}
+    ran = toy.run("adopt", "theirs", "--tag", "t", "--yes", env=key)
+    assert ran.code == 0, ran.err
+    assert "another way  (it does not fit onto our solver.py, and was not ported: claude-opus-4-8 refused: " in ran.err
+    assert [request.body["model"] for request in model.asked[:2]] == ["claude-opus-5-5", "claude-opus-4-8"]
+    assert all('"another way"' in request.prompt for request in model.asked[:2])
+    (ported,) = records(toy)[1:]
+    assert (ported["Researcher"], ported["Ported"], ported["Spending"]["requests"]) == (
+        "replicator",
+        "claude-opus-5-5",
+        len(model.asked),
+    )
+    assert '"a third way"' in model.asked[-1].prompt
+
+
 def test_a_crash_is_mended_and_the_users_idea_comes_first(toy: World) -> None:
     def edit(old: str, new: str) -> list[dict[str, Any]]:
         return [tool_use(EDITOR, command="str_replace", path="solver.py", old_str=old, new_str=new)]

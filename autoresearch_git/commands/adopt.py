@@ -12,12 +12,13 @@ from autoresearch_git.commands import adopt_console as shown
 from autoresearch_git.commands import console, running
 from autoresearch_git.commands.adoption import Asked, again, confinement, offer_for, own_sessions, session_for, takes_source, typed
 from autoresearch_git.community.offers import Offer, Step
-from autoresearch_git.config import load_settings
+from autoresearch_git.config import load_settings, templates_folder
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.experiment import Session
 from autoresearch_git.ledger.session import LiveSession, free_tag
 from autoresearch_git.plaintext import one_line
 from autoresearch_git.repository import Repository, open_repository
+from autoresearch_git.research.researchers import READERS, make
 from autoresearch_git.research.researchers.replicator import Replicator
 
 _EXAMPLES = """Examples:
@@ -34,7 +35,8 @@ _EXAMPLES = """Examples:
 @click.option("--whole", is_flag=True, help="Measure its last state once, and take everything or nothing.")
 @click.option("--order", type=click.Choice(["as-made", "best-first"]), default="as-made", help="Which commit is tried first.")
 @click.option("--trust", is_flag=True, help="Take them without measuring; the record says so.")
-def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
+@click.option("--no-port", is_flag=True, help="Pass over what conflicts, also where a model is there to port it.")
+def command(asked: Asked, whole: bool, order: str, trust: bool, no_port: bool) -> None:
     """Take the commits of SOURCE over, one by one: each is measured here, and kept only if it is better here.
 
     SOURCE is a branch (also `remote/branch` or `owner:branch`), a number such as #44, the address of a pull request or
@@ -44,7 +46,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
     repository = open_repository(Path.cwd())
     settings = load_settings(repository, asked.given)
     wishes = [word for word, wanted in (("--whole", whole), ("--trust", trust)) if wanted]
-    wishes += ["--order", order] if order != "as-made" else []
+    wishes += [*(["--order", order] if order != "as-made" else []), *(["--no-port"] if no_port else [])]
     session, begun = session_for("adopt", repository, settings, asked)
     offer = offer_for(repository, settings, session, asked.source)
     own = own_sessions(repository, offer)
@@ -55,7 +57,9 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
         )
     chosen = _chosen(offer, whole, asked.commits, order)
     runs = (0, 0) if trust else (1, 2 if session.judge == "confirmed" else 1)
-    plan = shown.Plan(session, begun, confinement(asked), runs, "".join(own[:1]))
+    ports = settings.researcher in READERS and not (trust or no_port)  # a model's edit is no one's to trust
+    porting = settings.researcher if ports else ""
+    plan = shown.Plan(session, begun, confinement(asked), runs, "".join(own[:1]), porting)
     if asked.dry_run:
         shown.offered(offer, chosen, plan, asked.as_json, asked.whole_diff)
         return
@@ -63,6 +67,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
     steps = [step for step in chosen if not step.refused]
     if not steps:
         raise AutoresearchError(*_nothing_to_take(offer, session, typed("adopt", asked, *wishes)))
+    porter = make(settings, templates_folder(repository, settings)) if ports else None
     console.confirm("take these unmeasured" if trust else "measure these here", asked.yes, "nothing was adopted")
     settings = dataclasses.replace(settings, experiments=0, hours=0.0)  # those end a night's research, not an adoption
     with running.foreground(begun, again("adopt", asked, session, *wishes)) as here:
@@ -70,7 +75,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool) -> None:
         skipped: list[tuple[Step, str]] = []
         replicator = Replicator(
             offer, steps, repository.merged_text, lambda step, why: skipped.append((step, why)),
-            "taken, not measured" if trust else "tried",
+            "taken, not measured" if trust else "tried", porter,
         )  # fmt: skip
         running.research(here, replicator, settings, asked.as_json, new=not begun, trust=trust, unsandboxed=asked.unsandboxed)
         shown.outcome(offer, steps, skipped, live.book)

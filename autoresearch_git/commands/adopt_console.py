@@ -25,19 +25,20 @@ SHOWN_LINES = 120  # of the change, unless the user wants all of it
 class Plan:
     """How the steps are measured: in which session, `begun` before or new, what their code will be confined by, and the fewest and
     the most runs of each step, none where they are taken unmeasured. `own` is the session of this repository that they come from,
-    if they do."""
+    if they do; `porting` the researcher that is given what conflicts, if one is."""
 
     session: Session
     begun: bool
     sandbox: str
     runs: tuple[int, int]
     own: str = ""
+    porting: str = ""
 
 
 def offered(offer: Offer, chosen: Sequence[Step], plan: Plan, as_json: bool, whole_diff: bool) -> None:
     """What would come, to stdout."""
     if as_json:
-        click.echo(json.dumps(_fields(offer, chosen)))
+        click.echo(json.dumps(_fields(offer, chosen, plan)))
         return
     for line in _lines(offer, chosen, plan, whole_diff):
         click.echo(line)
@@ -65,6 +66,8 @@ def _lines(offer: Offer, chosen: Sequence[Step], plan: Plan, whole_diff: bool) -
         yield f"files      {', '.join(one_line(path, 100) for path in sorted({path for step in taken for path in step.after}))}"
     yield f"onto       {'session' if plan.begun else 'a new session,'} {plan.session.name}"
     yield f"sandbox    {plan.sandbox}"
+    if plan.porting:
+        yield f"conflicts  are given to {plan.porting}, to be ported"
     if taken:
         yield f"budget     {plan.session.budget:g} s a run; {_effort(plan, len(taken))}"
     yield from (f"note       {note}" for note in _notes(offer, plan))
@@ -126,11 +129,19 @@ def _diff(taken: Sequence[Step]) -> Iterator[str]:
                 yield from (f"  {plain[at : at + LONGEST_LINE]}" for at in range(0, len(plain) or 1, LONGEST_LINE))
 
 
-def _fields(offer: Offer, chosen: Sequence[Step]) -> dict[str, Any]:
+def _fields(offer: Offer, chosen: Sequence[Step], plan: Plan) -> dict[str, Any]:
     return {
         "source": offer.source.key,
         "head": offer.source.head,
         "base": offer.source.base,
+        "session": plan.session.name,
+        "begun": plan.begun,
+        "sandbox": plan.sandbox,
+        "ported_by": plan.porting,
+        "budget_seconds": plan.session.budget,
+        "runs_of_each": list(plan.runs),
+        "runs_of_the_baseline": 0 if plan.begun or not plan.runs[1] else plan.session.baseline_runs,
+        "notes": list(_notes(offer, plan)),
         "commits": [
             _step_fields(step, step in chosen and not step.refused)
             for step in (offer.steps if offer.whole not in chosen else chosen)

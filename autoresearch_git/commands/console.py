@@ -72,6 +72,8 @@ def experiment_fields(metric: Metric, experiment: Experiment) -> dict[str, Any]:
         "program": experiment.program,
         "spending": None if experiment.spending == Spending() else dataclasses.asdict(experiment.spending),
         "inspired_by": experiment.inspired_by,
+        "adopted_from": experiment.adopted_from,
+        "ported": experiment.ported,
         "harness": experiment.harness,
         "platform": dict(experiment.platform),
         "measurements": [

@@ -67,6 +67,8 @@ def _head(experiment: Experiment, metric: str) -> None:
         "expected": experiment.expected,
         "idea": experiment.idea,
         "found in": experiment.inspired_by,
+        "adopted": experiment.adopted_from,
+        "ported by": experiment.ported,
         "spent": spent(experiment.spending),
         "program": experiment.program,
     }

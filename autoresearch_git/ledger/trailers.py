@@ -65,6 +65,7 @@ def _trailers(session: Session, experiment: Experiment) -> list[str]:
         ("Inspiration", one_line(experiment.inspired_by)),
         ("Claimed", "" if experiment.claimed is None else repr(experiment.claimed)),
         ("Step", "{}/{}".format(*experiment.step) if experiment.step else ""),
+        ("Ported", one_line(experiment.ported)),
     ]
     adopted = [f"{ADOPTED}: {one_line(experiment.adopted_from, LONGEST_SOURCE)}"] if experiment.adopted_from else []
     return [*(f"{PREFIX}{key}: {value}" for key, value in rows if value), *adopted]
@@ -293,6 +294,7 @@ def read_experiment(message: str) -> Experiment:
         adopted_from=one_line("".join(found.get(ADOPTED, [])[:1]), LONGEST_SOURCE),
         claimed=float(found["Claimed"][0]) if "Claimed" in found else None,
         step=_read_step(found["Step"][0]) if "Step" in found else None,
+        ported=_told(found, "Ported"),
         harness="".join(found.get("Harness", [])[:1]),
         platform=_platform(found["Platform"][0]) if "Platform" in found else {},
     )

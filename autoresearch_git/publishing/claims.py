@@ -65,6 +65,8 @@ def _outcome(results: Results, row: Result, claimed: float | None) -> str:
     experiment = row.experiment
     if row.delta is None:  # also where what it stands on was not measured, and so its own part is not known
         return TRUSTED if experiment.status is Status.KEEP else str(Outcome.CRASHED)
+    if experiment.ported:
+        return f"ported by {experiment.ported}"
     if experiment.adopted_from and experiment.step is None:
         return CARRIED
     if experiment.status is Status.KEEP and (row.gain or 0.0) > 0:  # what was taken on trust may have turned out worse

@@ -2,7 +2,7 @@
 
 First by three-way merge, with their text before as the base. Where the two changes meet, a change of constants alone is carried
 by name: moving `MATRIX_LR` means the same wherever the line stands. What it gave them is a claim on the change that they made;
-from another value, or with a part of it in already, it is another change.
+from another value, or with a part of it in already, it is another change. What then still conflicts is for a researcher who reads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ class Carried:
 
 
 class CannotCarryError(Exception):
-    """The change does not fit; the message says why, in a few words."""
+    """The change cannot be made here; the message says why, in a few words."""
+
+
+class ConflictError(CannotCarryError):
+    """It could be, by one who understands it."""
 
 
 def carry(before: Mapping[str, str], after: Mapping[str, str], ours: Mapping[str, str], merge: Merge) -> Carried:
@@ -72,7 +76,7 @@ def _one(path: str, before: str | None, after: str, ours: str | None, merge: Mer
         )
     named = _by_name(before, after, ours) if path.endswith(".py") else None
     if named is None:
-        raise CannotCarryError(f"it does not fit onto our {path}")
+        raise ConflictError(f"it does not fit onto our {path}")
     return named, False
 
 

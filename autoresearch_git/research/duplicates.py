@@ -30,11 +30,11 @@ def signature(patch: str) -> Signature:
     return frozenset(line for line in lines if opposite[line[0]] + line[1:] not in lines)
 
 
-def patch_of(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """The diff of the files in `after`, as `git diff -U0` has it."""
+def patch_of(before: Mapping[str, str], after: Mapping[str, str], context: int = 0) -> str:
+    """The diff of the files in `after`, as `git diff -U0` has it, or with more lines of `context`."""
     rows: list[str] = []
     for path, text in sorted(after.items()):
-        rows += difflib.unified_diff(before.get(path, "").splitlines(), text.splitlines(), path, path, n=0, lineterm="")
+        rows += difflib.unified_diff(before.get(path, "").splitlines(), text.splitlines(), path, path, n=context, lineterm="")
     return "\n".join(rows)
 
 

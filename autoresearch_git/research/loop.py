@@ -151,6 +151,7 @@ class Loop:
             adopted_from=inflight.proposal.adopted_from,
             claimed=inflight.proposal.claimed,
             step=inflight.proposal.step,
+            ported=inflight.proposal.ported,
             harness=self.lab.harness.fingerprint(data or self._data()),
             platform=self.machine,
         )

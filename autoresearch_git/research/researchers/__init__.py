@@ -32,6 +32,16 @@ class Returned:
 
 
 @dataclass(frozen=True)
+class Port:
+    """A change that a stranger made to other files, by its `patch`, which is to be made to these; `reason` says why it cannot be
+    carried over as it is."""
+
+    description: str
+    patch: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Turn:
     """What a researcher may use while it proposes. `log` is a file of this turn's own; `say` tells the user something in one line;
     `spend` remembers what was paid for, at once; `allowance` is what may still be spent, in US dollars, None without a limit;
@@ -59,7 +69,8 @@ class Turn:
 class View:
     """What a researcher is shown. `files` are the incumbent's editable files, `context` the harness's, by path; `facts`
     are the figures that the baseline's run reported; `inspiration` is what the community found; `ideas` are hints of the user that
-    the next proposals must consider first; `returned` is what it has proposed in vain in this turn."""
+    the next proposals must consider first; `returned` is what it has proposed in vain in this turn. `port` is all that this turn is
+    for, where there is one."""
 
     session: Session
     experiments: tuple[Experiment, ...]
@@ -72,6 +83,7 @@ class View:
     program: Program = NO_PROGRAM
     ideas: tuple[str, ...] = ()
     returned: tuple[Returned, ...] = ()
+    port: Port | None = None
 
 
 class NoProposal(Exception):
@@ -90,6 +102,9 @@ class Researcher(Protocol):
 
     def propose(self, view: View) -> Proposal:
         """The next thing to try on the incumbent. Raises NoProposal."""
+
+
+READERS = ("claude", "command")  # which are told in words what to do
 
 
 def make(settings: Settings, templates: Path | None = None) -> Researcher:

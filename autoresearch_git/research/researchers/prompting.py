@@ -31,8 +31,8 @@ class Prompt:
 
 
 def prompt(view: View, templates: Path | None, *, community: bool = True, most_tokens: int = MOST_TOKENS) -> Prompt:
-    """What the view says, in words. Without `community` no word of strangers is in it but those of commits that were adopted;
-    `most_tokens` bounds the digest of the session."""
+    """What the view says, in words. Without `community` no word of strangers is in it but those of commits that were adopted, or
+    that are to be ported; `most_tokens` bounds the digest of the session."""
     session = view.session
     values = {
         "editable": session.editable,
@@ -46,6 +46,7 @@ def prompt(view: View, templates: Path | None, *, community: bool = True, most_t
         "ideas": view.ideas,
         "digest": digest(session, view.experiments, view.noise, most_tokens),
         "community": view.inspiration.digest if community else "",
+        "port": view.port,
         "returned": [(one, patch_of(view.files, one.proposal.files)[:LONGEST_PATCH]) for one in view.returned],
     }
     filters = {"json": lambda text: json.dumps(defuse(text), ensure_ascii=False)}

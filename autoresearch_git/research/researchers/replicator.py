@@ -1,45 +1,57 @@
 """The researcher of adoption: it proposes what others committed, one commit at a time, carried onto the incumbent.
 
-It invents nothing. What does not fit here, or may not run, is passed over with the reason; what fits is measured and judged
-like any proposal.
+It invents nothing. What does not fit here is given to a researcher who reads, if there is one, to be ported; what still does not,
+or may not run, is passed over with the reason; what fits is measured and judged like any proposal.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autoresearch_git.community.inspiration import NOTHING_READ
 from autoresearch_git.community.offers import Offer, Step
 from autoresearch_git.experiment import Experiment, Proposal
 from autoresearch_git.research import screening
-from autoresearch_git.research.carrying import CannotCarryError, Merge, carry, holds, moves
-from autoresearch_git.research.researchers import NoProposal, View
+from autoresearch_git.research.carrying import CannotCarryError, ConflictError, Merge, carry, holds, moves
+from autoresearch_git.research.duplicates import patch_of
+from autoresearch_git.research.researchers import NoProposal, Port, Researcher, Returned, View
+
+LONGEST_PATCH = 40_000  # characters of a change that is ported
+MOST_PORTS = 2  # of one change, where the first is refused
 
 
 @dataclass
 class Replicator:
     """Proposes `steps` of an offer, in order, leaving out what the session has tried before. `tell` hears of what is passed over:
-    the step, and why. `done` is what becomes of them: tried, or taken unmeasured."""
+    the step, and why. `done` is what becomes of them: tried, or taken unmeasured. `porter` makes a change that conflicts here."""
 
     offer: Offer
     steps: Sequence[Step]
     merge: Merge
     tell: Callable[[Step, str], None]
     done: str = "tried"
+    porter: Researcher | None = None
     name: str = "replicator"
     repairs: bool = False
     _at: int = field(default=0, init=False)
 
     def propose(self, view: View) -> Proposal:
         tried = {e.adopted_from.rpartition(" ")[2]: e for e in view.experiments if e.adopted_from}
-        while self._at < len(self.steps):
+        while self._at < len(self.steps) and not view.turn.stopping():
             step = self.steps[self._at]
             self._at += 1
             if step.label in tried:
                 self._tell_of_another_source(step, tried[step.label])
                 continue
             try:
-                return self._proposal(step, view)
+                return self._carried(step, view)
+            except ConflictError as conflict:
+                try:
+                    return self._ported(step, view, str(conflict))
+                except CannotCarryError as reason:
+                    self.tell(step, str(reason))
             except CannotCarryError as reason:
                 self.tell(step, str(reason))
         raise NoProposal(self._ended(tried), exhausted=True)
@@ -58,21 +70,47 @@ class Replicator:
         if source != self.offer.source.key:
             self.tell(step, f"{'in already' if before.status.advances else f'tried before: {before.status}'}, from {source}")
 
-    def _proposal(self, step: Step, view: View) -> Proposal:
+    def _carried(self, step: Step, view: View) -> Proposal:
         carried = carry(step.before, step.after, view.files, self.merge)
         from_its_start = carried.theirs and self._stands_on_what_it_did(step, view)
-        proposal = Proposal(
-            description=_description(step, view.files, carried.files),
-            files=carried.files,
+        proposal = self._of(step, view, carried.files)
+        if from_its_start:
+            proposal = dataclasses.replace(proposal, step=self.offer.place(step))
+        if refused := screening.refusal(proposal, view.files, view.session.editable, view.context):
+            raise CannotCarryError(refused)
+        return proposal
+
+    def _ported(self, step: Step, view: View, conflict: str) -> Proposal:
+        """The step as the porter makes it here. Raises CannotCarryError."""
+        patch = patch_of(step.before, step.after, context=3)
+        if self.porter is None or len(patch) > LONGEST_PATCH:
+            raise CannotCarryError(conflict if self.porter is None else f"{conflict}, and it is too long to be ported")
+        task = dataclasses.replace(view, ideas=(), inspiration=NOTHING_READ, port=Port(step.description, patch, conflict))
+        for _ in range(MOST_PORTS):
+            try:
+                made = self.porter.propose(task)
+            except NoProposal as none:
+                if none.exhausted:  # nor will it port another
+                    self.porter = None
+                raise CannotCarryError(f"{conflict}, and was not ported: {none}") from none
+            proposal = dataclasses.replace(
+                self._of(step, view, made.files), rationale=made.rationale, program=made.program, ported=made.researcher
+            )
+            refused = screening.refusal(proposal, view.files, view.session.editable, view.context)
+            if not refused:
+                return proposal
+            task = dataclasses.replace(task, returned=(*task.returned, Returned(proposal, refused)))
+        raise CannotCarryError(f"{conflict}, and as {self.porter.name} ported it it was refused: {refused}")
+
+    def _of(self, step: Step, view: View, files: Mapping[str, str]) -> Proposal:
+        return Proposal(
+            description=_description(step, view.files, files),
+            files=files,
             researcher=self.name,
             adopted_from=f"{self.offer.source.key} {step.label}",
             author=step.author,
             claimed=step.claimed,
-            step=self.offer.place(step) if from_its_start else None,
         )
-        if refused := screening.refusal(proposal, view.files, view.session.editable, view.context):
-            raise CannotCarryError(refused)
-        return proposal
 
     def _stands_on_what_it_did(self, step: Step, view: View) -> bool:
         """Whether what the source did before the step is in ours: what it was measured on is a part of what it claims."""

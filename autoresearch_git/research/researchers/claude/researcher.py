@@ -68,6 +68,8 @@ class Claude:
             then, to = "again without the words of others", dataclasses.replace(way, community=False)
         elif self._instead and way.whom != self._instead:
             then, to = f"{self._instead.model} is asked", dataclasses.replace(way, whom=self._instead, community=False)
+        elif view.port:
+            raise NoProposal(f"{way.whom.model} refused: {reason}")
         else:
             then, to = "the sweep proposes this one", None
         view.turn.say(f"      {way.whom.model} refused ({reason}); {then}")
