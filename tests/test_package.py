@@ -25,7 +25,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_templates_subject_and_man_page(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("templates/settings.toml.j2", "subject/train.py", "subject/prepare.py", "subject/program.md", "lab/supervisor.py"):
+    for name in (
+        "templates/settings.toml.j2",
+        "subject/train.py",
+        "subject/prepare.py",
+        "subject/program.md",
+        "lab/supervisor.py",
+        "lab/survivors.py",
+    ):
         assert f"autoresearch_git/{name}" in names
     assert any(name.endswith("data/share/man/man1/git-autoresearch.1") for name in names)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from autoresearch_git.errors import AutoresearchError
-from autoresearch_git.lab import supervisor
+from autoresearch_git.lab import supervisor, survivors
 
 SECCOMP_FD = supervisor.SECCOMP_FD
 GRACE = 10.0  # seconds between TERM and KILL
@@ -95,18 +95,18 @@ def argv(command: str, fix: str = "git config autoresearch.run 'python train.py'
 
 def end_survivors(marker: str) -> int:
     """Kill what an earlier, killed lab of this session may have left running. Returns how many there were."""
-    survivors = supervisor.marked(marker)
+    left = survivors.marked(marker)
     deadline = time.monotonic() + GRACE + 2
-    while _supervised(survivors) and time.monotonic() < deadline:  # it ends its tree itself, and knows it better than we do
+    while _supervised(left) and time.monotonic() < deadline:  # it ends its tree itself, and knows it better than we do
         time.sleep(0.05)
-        survivors = supervisor.marked(marker)
-    for process in survivors:
+        left = survivors.marked(marker)
+    for process in left:
         try:
             process.send_signal(signal.SIGKILL)
             process.wait(5)
         except Exception:  # noqa: S112 — gone already, or not ours to kill; the next line of defence is the lock
             continue
-    return len(survivors)
+    return len(left)
 
 
 def _supervised(processes: list[psutil.Process]) -> bool:

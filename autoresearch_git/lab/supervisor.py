@@ -20,11 +20,9 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
-
-import psutil
 
 SECCOMP_FD = 9  # bubblewrap reads its filter there
 LARGEST_FILE = 8 * 2**30  # bytes that a confined run may write into one file
@@ -40,66 +38,16 @@ def _die_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _reap(statuses: dict[int, int]) -> None:
-    """Collect every child that has ended, orphans that came back to us included."""
+def _reap(statuses: dict[int, int]) -> bool:
+    """Collect every child that has ended, orphans that came back to us included. Whether there are others."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            return False
         if pid == 0:
-            return
+            return True
         statuses[pid] = os.waitstatus_to_exitcode(status)
-
-
-def _tree(marker: str) -> list[psutil.Process]:
-    """Every living process of the tree. Where orphans do not come back to us, the marker in their environment tells."""
-    found = {p.pid: p for p in psutil.Process().children(recursive=True)}
-    if not _LINUX and marker:
-        found.update({p.pid: p for p in marked(marker)})
-    found.pop(os.getpid(), None)
-    return [p for p in found.values() if _alive(p)]
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-def marked(marker: str) -> list[psutil.Process]:
-    """This user's processes, other than this one, that a trial of the session `marker` started."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("AUTORESEARCH_SESSION") == marker:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def _signal_all(processes: list[psutil.Process], number: int) -> None:
-    for process in processes:
-        try:
-            process.send_signal(number)
-        except (psutil.Error, OSError):
-            continue
-
-
-def _end(marker: str, grace: float, statuses: dict[int, int], walls: set[int]) -> None:
-    """TERM, then KILL, until nothing of the tree is left. `walls` stay up for the grace of what is between them."""
-    left = _tree(marker)
-    _signal_all([process for process in left if process.pid not in walls], signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while left:
-        time.sleep(0.02)
-        _reap(statuses)
-        left = _tree(marker)
-        if time.monotonic() > deadline:  # a fork bomb is met by killing again and again
-            _signal_all(left, signal.SIGKILL)
-    _reap(statuses)
 
 
 def _wait(child: int, statuses: dict[int, int]) -> bool:
@@ -136,6 +84,17 @@ def _wrapped(told: dict[str, Any]) -> bool:
     return "seccomp" in told and told["landlock"] is None
 
 
+def _module(*place: str) -> ModuleType:
+    """One of the files beside this one, without the package, which takes a while."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), *place)
+    spec = importlib.util.spec_from_file_location(place[-1].removesuffix(".py"), path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _limit() -> None:
     """What no run needs more of; and where the machine runs out of memory, the run is the one to go."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -163,12 +122,7 @@ def _confinement(told: dict[str, Any]) -> Callable[[], None]:
         os.lseek(filter_, 0, os.SEEK_SET)
         os.dup2(filter_, SECCOMP_FD)
         return _enter_wrapped
-    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sandbox", "landlock.py")
-    spec = importlib.util.spec_from_file_location("landlock", place)  # without the package, which takes a while
-    assert spec
-    assert spec.loader
-    landlock = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(landlock)
+    landlock = _module("sandbox", "landlock.py")
     rules = landlock.ruleset(told["landlock"])
 
     def enter() -> None:
@@ -177,16 +131,6 @@ def _confinement(told: dict[str, Any]) -> Callable[[], None]:
         landlock.enter(rules, program, told["machine"])
 
     return enter
-
-
-def _walls(told: dict[str, Any], child: int) -> set[int]:
-    """bubblewrap itself: the process that waits for the sandbox, and the first one inside, which takes the others along."""
-    if not _wrapped(told):
-        return set()
-    try:
-        return {child, *(process.pid for process in psutil.Process(child).children())}
-    except psutil.Error:
-        return {child}
 
 
 def _start(told: dict[str, Any], log_path: str) -> subprocess.Popen[bytes]:
@@ -214,10 +158,12 @@ def main() -> None:
         print(json.dumps({"error": f"the sandbox could not be entered: {error}"}), flush=True)
         return
     ended = _wait(child.pid, statuses)
-    walls = _walls(told, child.pid)
-    _end(os.environ.get("AUTORESEARCH_SESSION", ""), float(grace) if not ended else min(2.0, float(grace)), statuses, walls)
+    if _reap(statuses) or not _LINUX:  # elsewhere orphans do not come back to us
+        patience = float(grace) if not ended else min(2.0, float(grace))
+        walls = child.pid if _wrapped(told) else None
+        _module("survivors.py").end(os.environ.get("AUTORESEARCH_SESSION", ""), patience, walls, lambda: _reap(statuses))
     child.returncode = statuses.get(child.pid, -signal.SIGKILL)
-    if walls and 128 < child.returncode <= 128 + signal.SIGRTMAX:  # as bubblewrap, like a shell, says that a signal ended it
+    if _wrapped(told) and 128 < child.returncode <= 128 + signal.SIGRTMAX:  # as bubblewrap, like a shell, says of a signal
         child.returncode = 128 - child.returncode
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
