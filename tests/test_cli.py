@@ -13,6 +13,8 @@ from conftest import World
 
 from autoresearch_git.cli import COMMANDS
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 HEAVY = {"git", "github", "anthropic", "torch", "jinja2", "rich", "psutil", "tiktoken", "pyarrow", "numpy"}
 NAMES = [name for section in COMMANDS.values() for name in section]
 

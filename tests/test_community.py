@@ -841,7 +841,7 @@ def test_a_published_session_is_one_finding_with_every_experiment(github: GitHub
     hub = github.find("ada", "toy")
     assert hub
     hub.import_from(inspired.root / ".git", ["+refs/autoresearch/*:refs/autoresearch/*", "+refs/heads/exp/*:refs/heads/exp/*"])
-    other = World(tmp_path / "other")
+    other = World(tmp_path / "other", inspired.zygote)
     inspired.git("clone", "-q", f"{github.url}/ada/toy.git", str(other.root))
     other.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
     other.ok("findings", "--sync")
@@ -881,7 +881,7 @@ def test_a_published_session_is_nobodys_inspiration_to_itself(
     assert toy.experiments()[-1]["inspired_by"] == ""
 
     subprocess.run(["git", "clone", "-q", hub.git_dir, tmp_path / "bob"], check=True)
-    bob = World(tmp_path / "bob")
+    bob = World(tmp_path / "bob", toy.zygote)
     bob.git("remote", "set-url", "origin", f"{github.url}/lab/toy.git")
     bob.configure(metric="score", direction="max", run="{python} bench.py", editable="solver.py")
     ran = bob.run("start", "--tag", "b", "--experiments", "2")

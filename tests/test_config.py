@@ -7,6 +7,8 @@ import json
 import pytest
 from conftest import World
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 
 def _one(world: World, name: str, env: dict[str, str] | None = None) -> tuple[str, str]:
     fields = json.loads(world.ok("config", "--json", env=env))[name]

@@ -178,7 +178,7 @@ def test_log_reads_a_published_branch(empty: World, tmp_path: Path) -> None:
     empty.git("checkout", "-q", "-b", "exp/H100/mar8")
     empty.commit({"results.tsv": raw}, "add experiment results log")
     empty.git("checkout", "-q", "main")
-    clone = World(tmp_path / "clone")
+    clone = World(tmp_path / "clone", empty.zygote)
     empty.git("clone", "-q", str(empty.root), str(clone.root))
     assert clone.ok("log", "exp/H100/mar8", "--tsv") == raw
     assert clone.ok("log", "origin/exp/H100/mar8", "--tsv") == raw
@@ -192,7 +192,7 @@ def test_log_reads_a_published_branch(empty: World, tmp_path: Path) -> None:
 
 def test_a_fetched_notebook_is_read_and_verified(toy: World, tmp_path: Path) -> None:
     toy.ok("start", "--tag", "t", "--experiments", "3")
-    clone = World(tmp_path / "clone")
+    clone = World(tmp_path / "clone", toy.zygote)
     toy.git("clone", "-q", str(toy.root), str(clone.root))
     clone.git("fetch", "-q", "origin", "refs/autoresearch/*:refs/autoresearch/*", "exp/cpu/t:exp/cpu/t")
     assert clone.ok("log", "--verify").startswith("ok: 4 experiments")

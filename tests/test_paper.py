@@ -16,6 +16,7 @@ from conftest import SCRIPTS, SOLVER, World, make_toy, seal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from notebooks import experiment, write_session
+from zygote import Zygote
 
 from autoresearch_git.community import prose, record
 from autoresearch_git.experiment import Status
@@ -28,14 +29,14 @@ OURS = re.compile(r"<!-- autoresearch:1\n.*?\n-->|<!-- git-autoresearch session 
 
 
 @pytest.fixture
-def world(drawn: Path) -> World:
+def world(drawn: Path, zygote: Zygote) -> World:
     """The repository of a session of six experiments; it is only looked at."""
-    return World(drawn)
+    return World(drawn, zygote)
 
 
 @pytest.fixture(scope="module")
-def printed(drawn: Path) -> str:
-    return World(drawn).ok("paper")
+def printed(drawn: Path, zygote: Zygote) -> str:
+    return World(drawn, zygote).ok("paper")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from conftest import World, seal
 from github_standin import GitHub, git
 from github_standin.repository import Repository
 from PIL import Image
+from zygote import Zygote
 
 from autoresearch_git.community import record
 
@@ -27,13 +28,14 @@ MARK = r"<!-- git-autoresearch session ([0-9a-f]{40}) -->"
 
 @pytest.fixture(scope="module", params=["fork", "own"])
 def published(
-    request: pytest.FixtureRequest, researched: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, researched: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Author, Repository]]:
     """A session that was published once: (its author, the repository that holds the branch). It is only looked at."""
     folder = tmp_path_factory.mktemp("published")
     with pytest.MonkeyPatch.context() as patch, GitHub(folder / "github") as github:
         seal(patch, folder)
         ada = author(folder, researched, github)
+        ada.world.zygote = zygote
         if request.param == "own":
             ada.hub.allow("ada", "write")
         ran = ada.publish()
@@ -127,7 +129,7 @@ def test_a_stranger_gets_every_discarded_experiment_by_the_commands_of_the_bodie
 ) -> None:
     ada, _ = published
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
-        stranger = World(tmp_path / f"stranger{n}")
+        stranger = World(tmp_path / f"stranger{n}", ada.world.zygote)
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
         (fetch,) = re.findall(r"^ +(git fetch .+refs/autoresearch/[^&\n]+)", body, re.MULTILINE)
         stranger.git(*shlex.split(fetch)[1:])
@@ -148,7 +150,7 @@ def test_the_line_of_either_body_runs_the_same_experiment_where_nothing_is_set(
     ada, _ = published
     best = [e for e in ada.world.experiments() if e["status"] == "keep"][-1]
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
-        stranger = World(tmp_path / f"stranger{n}")
+        stranger = World(tmp_path / f"stranger{n}", ada.world.zygote)
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
         (line,) = re.findall(r"^ +(git fetch .+ && git autoresearch start .+)$", body, re.MULTILINE)
         assert "--budget" not in line  # nor anything else that is as it is anyway
@@ -169,7 +171,7 @@ def test_the_line_of_either_body_adopts_the_commits_where_nothing_is_set(
     ada, _ = published
     kept = [str(e["commit"]) for e in ada.world.experiments() if e["status"] == "keep"]
     for n, body in enumerate((ada.pull.body, ada.discussion.body)):
-        stranger = World(tmp_path / f"stranger{n}")
+        stranger = World(tmp_path / f"stranger{n}", ada.world.zygote)
         subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(stranger.root)], check=True)
         stranger.configure(api_url=ada.github.api_url)  # GitHub's own is known
         (line,) = re.findall(r"^ +(git autoresearch adopt .+)$", body, re.MULTILINE)
@@ -183,7 +185,7 @@ def test_the_community_reads_what_was_published(published: tuple[Author, Reposit
     """What one session publishes is what the next researcher, elsewhere, finds and may compare."""
     ada, home = published
     ada.github.user("eve", token="t-eve")
-    eve = World(tmp_path / "eve")
+    eve = World(tmp_path / "eve", ada.world.zygote)
     subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(eve.root)], check=True)
     eve.configure(api_url=ada.github.api_url, metric="score", direction="max", run="{python} bench.py", editable="solver.py")
     ran = eve.run("findings", "--sync", "--platform", "cpu", "--all", "--json", env={"GH_ENTERPRISE_TOKEN": "t-eve"})

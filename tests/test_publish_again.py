@@ -112,7 +112,7 @@ def test_a_machine_that_is_behind_overwrites_nothing(ada: Author, tmp_path: Path
     ada.go_on(2)
     ada.publish()
     told = ada.github.dump()
-    behind = Author(ada.github, ada.hub, World(tmp_path / "behind"), ada.token)
+    behind = Author(ada.github, ada.hub, World(tmp_path / "behind", ada.world.zygote), ada.token)
     message, _ = behind.refused()
     assert "another session's, or this one's from elsewhere" in message
     assert ada.github.dump() == told

@@ -338,7 +338,7 @@ def test_a_session_that_runs_is_not_published(ada: Author) -> None:
 
 
 def test_a_session_of_somebody_else_is_published_only_if_it_is_said_to_be_mine(ada: Author, tmp_path: Path) -> None:
-    eve = World(tmp_path / "eve")
+    eve = World(tmp_path / "eve", ada.world.zygote)
     subprocess.run(["git", "clone", "-q", f"{ada.url}.git", str(eve.root)], check=True)
     eve.git("fetch", "-q", str(ada.world.root), "refs/autoresearch/*:refs/autoresearch/*")
     eve.configure(api_url=ada.github.api_url)

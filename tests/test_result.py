@@ -220,7 +220,7 @@ def test_a_baseline_alone_has_results_and_less_has_none(toy: World) -> None:
 
 def test_a_session_of_somebody_else_is_published_only_if_it_is_said_to_be_mine(session: World, tmp_path: Path) -> None:
     """Nor does that make its command one that may be run here."""
-    other = World(tmp_path / "other")
+    other = World(tmp_path / "other", session.zygote)
     session.git("clone", "-q", str(session.root), str(other.root))
     other.git("fetch", "-q", "origin", "refs/autoresearch/*:refs/autoresearch/*")
     message, hint = refused(other)

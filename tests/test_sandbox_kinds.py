@@ -22,7 +22,10 @@ from autoresearch_git.lab.trial import Lab
 from autoresearch_git.ledger.session import LiveSession
 from autoresearch_git.repository import open_repository
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no sandbox but on Linux")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no sandbox but on Linux"),
+    pytest.mark.usefixtures("warm"),
+]
 
 # An older kernel: landlock_create_ruleset is answered with ENOSYS, by a filter that the command is started with.
 OLDER_KERNEL = """\

@@ -26,6 +26,8 @@ from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.repository import open_repository
 from autoresearch_git.tokens import find_token
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 HOSTS = ("github.com", "octo.ghe.com", "ghe.corp.example", "127.0.0.1:8123")
 API = "http://127.0.0.1:8123/api/v3"
 SECRET = "ghp_" + "s3cr3t" * 6
