@@ -99,13 +99,14 @@ def cpu(name, value):
     return rf"(?<=^    ){name} = \S+(?=.*\n(?:    .*\n|\n)*elif DEVICE_CLASS == \"mps\")", f"{name} = {value}"
 
 
-SHORT_STEPS = cpu("TOTAL_BATCH_SIZE", "2**11")  # half a second then buys about as many steps as the clock needs to plan
+# Half a second then buys a few more steps than the clock needs to plan, and the evaluation takes no longer than that.
+SMALL = [cpu("TOTAL_BATCH_SIZE", "2**11"), cpu("ASPECT_RATIO", "16"), cpu("HEAD_DIM", "16")]
 
 
 @pytest.fixture(scope="session")
 def first_run(cache, tmp_path_factory):
     """A run whose number of steps is planned by the clock."""
-    return Train(tmp_path_factory.mktemp("run"), cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="0.5")
+    return Train(tmp_path_factory.mktemp("run"), cache, SMALL, AUTORESEARCH_BUDGET="0.5")
 
 
 def test_a_run_prints_upstreams_summary_and_fills_the_channel(first_run):
@@ -144,7 +145,7 @@ def test_progress_lines_read_like_upstreams(first_run):
 def test_the_same_steps_and_seed_agree_to_the_last_bit(first_run, cache, tmp_path):
     """Also across budgets: this one would have bought more steps."""
     steps = str(first_run.result["num_steps"])
-    again = Train(tmp_path, cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="60", AUTORESEARCH_STEPS=steps)
+    again = Train(tmp_path, cache, SMALL, AUTORESEARCH_BUDGET="60", AUTORESEARCH_STEPS=steps)
     assert again.result["val_bpb"] == first_run.result["val_bpb"]
     losses = [re.findall(r"loss: ([\d.]+)", run.stdout) for run in (first_run, again)]
     assert losses[0] == losses[1]
@@ -152,14 +153,14 @@ def test_the_same_steps_and_seed_agree_to_the_last_bit(first_run, cache, tmp_pat
 
 def test_warming_up_teaches_nothing(first_run, cache, tmp_path):
     steps = str(first_run.result["num_steps"])
-    edits = [SHORT_STEPS, (r"^warm_up\(\)$", 'end_phase("compile"), end_phase("warmup")')]
+    edits = [*SMALL, (r"^warm_up\(\)$", 'end_phase("compile"), end_phase("warmup")')]
     cold = Train(tmp_path, cache, edits, AUTORESEARCH_STEPS=steps)
     assert cold.result["val_bpb"] == first_run.result["val_bpb"]
 
 
 def test_another_seed_is_another_number(first_run, cache, tmp_path):
     steps = str(first_run.result["num_steps"])
-    other = Train(tmp_path, cache, [SHORT_STEPS], AUTORESEARCH_BUDGET="0.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
+    other = Train(tmp_path, cache, SMALL, AUTORESEARCH_BUDGET="0.5", AUTORESEARCH_STEPS=steps, AUTORESEARCH_SEED="43")
     assert other.result["seed"] == 43
     assert 1e-6 < abs(other.result["val_bpb"] - first_run.result["val_bpb"]) < 0.5
 
@@ -228,11 +229,11 @@ def test_a_path_that_does_not_run_here_is_refused(cache, tmp_path, name, value, 
 def test_paths_can_be_forced(cache, tmp_path):
     window = cpu("WINDOW_PATTERN", '"SL"')
     settings = {"DTYPE": "bfloat16", "AUTORESEARCH_STEPS": "3"}
-    run = Train(tmp_path, cache, [window], ATTN="sdpa", **settings)
+    run = Train(tmp_path, cache, [*SMALL, window], ATTN="sdpa", **settings)
     assert run.summary["attention"] == "mask within 128, sdpa within 256"  # SDPA has no window
     assert "bfloat16" in run.stdout
     (tmp_path / "mask").mkdir()
-    other = Train(tmp_path / "mask", cache, [window], ATTN="mask", **settings)
+    other = Train(tmp_path / "mask", cache, [*SMALL, window], ATTN="mask", **settings)
     assert other.summary["attention"] == "mask within 128, mask within 256"
     assert other.result["val_bpb"] == pytest.approx(run.result["val_bpb"], abs=0.01)
 
