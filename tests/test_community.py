@@ -586,24 +586,22 @@ def test_several_tables_in_comments_of_one_author(hub: Repository, empty: World)
     assert len(_findings(empty, "--all")) == 3
 
 
-@pytest.mark.parametrize(
-    "session", ["[]", "[" * 5000, '{"metric": {"name": {}}}', '{"budget": "abc"}', '{"base": "--output=x"}', "null"]
-)
-def test_a_hostile_notebook_is_no_notebook(github: GitHub, inspired: World, tmp_path: Path, session: str) -> None:
+def test_a_hostile_notebook_is_no_notebook(github: GitHub, inspired: World, tmp_path: Path) -> None:
     inspired.ok("start", "--tag", "t", "--experiments", "1", "--no-inspiration")
     message = inspired.git("log", "--format=%B", "--max-parents=0", "refs/autoresearch/cpu/t")
     good = re.search(r"Autoresearch-Session: (.*)", message)
-    assert good
-    evil = json.dumps({**json.loads(good[1]), **json.loads(session)}) if session.startswith("{") else session
-    record = inspired.git("commit-tree", "HEAD^{tree}", stdin=message.replace(good[1], evil))
     hub = github.find("ada", "toy")
+    assert good
     assert hub
-    inspired.git("update-ref", "refs/autoresearch/cpu/evil", record)
-    hub.import_from(inspired.root / ".git", ["+refs/autoresearch/cpu/evil:refs/autoresearch/cpu/evil"])
-    inspired.git("update-ref", "-d", "refs/autoresearch/cpu/evil")
-    ran = inspired.run("findings", "--sync")
-    assert (ran.code, "is not a notebook that this version reads" in ran.err) == (0, True), ran.err
-    assert "ada/toy#1" in _findings(inspired, "--all")
+    for session in ("[]", "[" * 5000, '{"metric": {"name": {}}}', '{"budget": "abc"}', '{"base": "--output=x"}', "null"):
+        evil = json.dumps({**json.loads(good[1]), **json.loads(session)}) if session.startswith("{") else session
+        record = inspired.git("commit-tree", "HEAD^{tree}", stdin=message.replace(good[1], evil))
+        inspired.git("update-ref", "refs/autoresearch/cpu/evil", record)
+        hub.import_from(inspired.root / ".git", ["+refs/autoresearch/cpu/evil:refs/autoresearch/cpu/evil"])
+        inspired.git("update-ref", "-d", "refs/autoresearch/cpu/evil")
+        ran = inspired.run("findings", "--sync")
+        assert (ran.code, "is not a notebook that this version reads" in ran.err) == (0, True), f"{session[:40]}: {ran.err}"
+        assert "ada/toy#1" in _findings(inspired, "--all")
 
 
 def test_a_strangers_sentences_are_not_tried_before_anything_is_known_of_them(github: GitHub, inspired: World) -> None:

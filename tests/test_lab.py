@@ -222,7 +222,7 @@ def test_the_fingerprint_misses_nothing_that_a_run_reads(toy: World, run: str, c
              "run.sh": f"{sys.executable} bench.py\n", "Makefile": f"bench:\n\t@{sys.executable} bench.py\n", "pkg/__init__.py": "", "pkg/sub/__init__.py": "",
              "pkg/sub/deep.py": "", "pkg/tool.py": "print('score: 1')\n", "table.csv": "1\n", "conf.yaml": "a: 1\n"}  # fmt: skip
     toy.commit(files)
-    toy.configure(run=run)
+    toy.configure(run=run, baseline_runs="1")
     toy.ok("start", "--tag", "a", "--experiments", "1")
     toy.commit({changed: files[changed] + "# other\n"})
     toy.ok("start", "--tag", "b", "--experiments", "1")

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from zygote import Zygote
 
 TOP = Path(__file__).parent.parent
 
@@ -63,7 +64,7 @@ def test_the_man_page_is_up_to_date() -> None:
     assert (TOP / "docs" / "git-autoresearch.1").read_text() == made, "run: python docs/man.py > docs/git-autoresearch.1"
 
 
-def test_every_command_in_the_documents_exists() -> None:
+def test_every_command_in_the_documents_exists(zygote: Zygote) -> None:
     from autoresearch_git.cli import COMMANDS
 
     names = {name for section in COMMANDS.values() for name in section}
@@ -72,8 +73,7 @@ def test_every_command_in_the_documents_exists() -> None:
         for command, options in re.findall(r"git autoresearch (\w+)((?: +--?[\w-]+(?:[ =][\w./]+)?)*)", path.read_text()):
             assert command in names, f"{path.name} speaks of `git autoresearch {command}`"
             if command not in helps:
-                asked = [sys.executable, "-m", "autoresearch_git", command, "-h"]
-                helps[command] = subprocess.run(asked, capture_output=True, text=True).stdout
+                helps[command] = zygote.call(TOP, os.environ, command, "-h").wait().out
             for option in re.findall(r"--[\w-]+", options):
                 assert option in helps[command], f"{path.name}: {command} has no {option}"
 
