@@ -219,6 +219,17 @@ def test_a_session_on_another_history_is_refused_with_a_way_out(ada: Author) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["reset", "502", "silent"])
+def test_a_push_that_the_network_breaks_off_is_made_once_more(ada: Author, kind: str) -> None:
+    ada.github.repository(FORK, parent=ada.hub)
+    ada.run("publish")  # asks what is there, as the next one will, and nobody agrees
+    looked = sum(request.kind == "git" for request in ada.github.requests)
+    ada.github.fail(kind, where="git", after=looked - 2, seconds=0.1)  # on a connection that is new: else git tries again itself
+    assert ada.publish().out.splitlines() == [f"{ada.url}/pull/1", f"{ada.url}/discussions/2"]
+    (broken,) = (request for request in ada.github.requests if request.fault)
+    assert broken.path == f"/{FORK}.git/info/refs?service=git-receive-pack"
+
+
 def test_a_rate_limit_beyond_patience_is_told_and_a_later_run_completes(ada: Author) -> None:
     ada.github.repository(FORK, parent=ada.hub)
     ada.github.fail("secondary", where="rest", after=3, retry_after=300)  # three questions look for pull requests

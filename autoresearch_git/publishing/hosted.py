@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from autoresearch_git.community.github import PullRequest, Target
 from autoresearch_git.errors import AutoresearchError
 from autoresearch_git.ledger.notebook import Notebook
-from autoresearch_git.repository import Remote, Repository
+from autoresearch_git.repository import NetworkError, Remote, Repository
 
 GIT_SECONDS = 60.0  # that the host may take to list its refs
 PUSH_SECONDS = 900.0
@@ -29,11 +29,15 @@ def refs_of_new(repository: Repository, remote: Remote, names: Sequence[str], sl
 
 
 def move(repository: Repository, remote: Remote, ref: str, sha: str, before: str) -> None:
-    """Push, and look where that failed: git itself sends a push twice where an answer is lost. Raises AutoresearchError."""
+    """Push, and look where that failed: git itself sends a push twice where an answer is lost. One that a network broke off before
+    anything moved is made once more. Raises AutoresearchError."""
     try:
         repository.push(remote, sha, ref, before, PUSH_SECONDS)
-    except AutoresearchError:
-        if repository.remote_refs(remote, [ref], GIT_SECONDS).get(ref) != sha:
+    except AutoresearchError as error:
+        now = repository.remote_refs(remote, [ref], GIT_SECONDS).get(ref, "")
+        if now == before and isinstance(error, NetworkError):
+            repository.push(remote, sha, ref, before, PUSH_SECONDS)
+        elif now != sha:
             raise
 
 

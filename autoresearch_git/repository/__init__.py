@@ -8,12 +8,12 @@ from autoresearch_git.repository.bulk import Blob
 from autoresearch_git.repository.differences import EMPTY_TREE, ChangedFiles, FileChange
 from autoresearch_git.repository.pushing import PushRefusedError
 from autoresearch_git.repository.reading import CommitMessage, Reading
-from autoresearch_git.repository.remotes import Remote
+from autoresearch_git.repository.remotes import NetworkError, Remote
 from autoresearch_git.repository.repository import RefChange, Repository, open_repository
 from autoresearch_git.repository.store import RemoteRefs, Store, open_store
 from autoresearch_git.repository.worktree import Worktree
 
 __all__ = [
-    "EMPTY_TREE", "Blob", "ChangedFiles", "CommitMessage", "FileChange", "PushRefusedError", "Reading", "RefChange", "Remote",
-    "RemoteRefs", "Repository", "Store", "Worktree", "open_repository", "open_store",
+    "EMPTY_TREE", "Blob", "ChangedFiles", "CommitMessage", "FileChange", "NetworkError", "PushRefusedError", "Reading",
+    "RefChange", "Remote", "RemoteRefs", "Repository", "Store", "Worktree", "open_repository", "open_store",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ _HELPER = (
 )
 _ANSWERS = 16  # times that the helper can answer in one git call
 
+_NETWORK = "check the network, then run the command again"
 _HINTS = (
     (r"could not read Username|could not read Password|Authentication failed|error: 40[13]|invalid credentials",
      "set GH_TOKEN, or run gh auth login: the repository may be private, and a push always takes a token"),
@@ -40,8 +41,12 @@ _HINTS = (
     (r"shallow", "ask for a hub with its whole history, or run git fetch --unshallow there"),
     (r"resolve host|connect|[Cc]onnection|timed out|hung up|early EOF|RPC failed|too slow|SSL|certificate|unable to access"
      r"|error: [45]\d\d",
-     "check the network, then run the command again"),
+     _NETWORK),
 )  # fmt: skip
+
+
+class NetworkError(AutoresearchError):
+    """The remote did not answer to the end, which it may do the next time."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ class Remote:
         said = error.said or error.message
         line = telling_line(said)
         hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "git autoresearch doctor")
-        raise AutoresearchError(f"{self.url} cannot be {done}: {line}", hint) from None
+        kind = NetworkError if hint == _NETWORK else AutoresearchError
+        raise kind(f"{self.url} cannot be {done}: {line}", hint) from None
 
 
 def telling_line(said: str) -> str:
