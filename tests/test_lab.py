@@ -215,12 +215,12 @@ def test_memory_without_a_device_is_the_process_s_own(toy: World) -> None:
 @pytest.mark.parametrize(
     ("run", "changed"),
     [("sh run.sh", "bench.py"), ("make -s bench", "Makefile"), ("{python} -m pkg.tool", "pkg/__init__.py"), ("{python} bench.py", "table.csv"),
-     ("{python} bench.py", "pkg/sub/__init__.py"), ("{python} bench.py --file=conf.yaml", "conf.yaml")],
+     ("{python} bench.py", "pkg/sub/__init__.py"), ("{python} bench.py", "input.txt"), ("{python} bench.py --file=conf.yaml", "conf.yaml")],
 )  # fmt: skip
 def test_the_fingerprint_misses_nothing_that_a_run_reads(toy: World, run: str, changed: str) -> None:
-    files = {"bench.py": "import pkg.sub.deep\nopen('table.csv').read()\nfrom solver import ALPHA\nprint('score:', ALPHA)\n",
+    files = {"bench.py": "import pkg.sub.deep\nopen('table.csv').read()\nopen('input.txt')\nfrom solver import ALPHA\nprint('score:', ALPHA)\n",
              "run.sh": f"{sys.executable} bench.py\n", "Makefile": f"bench:\n\t@{sys.executable} bench.py\n", "pkg/__init__.py": "", "pkg/sub/__init__.py": "",
-             "pkg/sub/deep.py": "", "pkg/tool.py": "print('score: 1')\n", "table.csv": "1\n", "conf.yaml": "a: 1\n"}  # fmt: skip
+             "pkg/sub/deep.py": "", "pkg/tool.py": "print('score: 1')\n", "table.csv": "1\n", "input.txt": "a\n", "conf.yaml": "a: 1\n"}  # fmt: skip
     toy.commit(files)
     toy.configure(run=run, baseline_runs="1")
     toy.ok("start", "--tag", "a", "--experiments", "1")

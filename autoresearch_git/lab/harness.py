@@ -89,9 +89,9 @@ def _closure(repository: Repository, commit: str, tree: Mapping[str, str], start
 
 
 def _names(text: str, path: str) -> bool:
-    """Whether a program speaks of a file in a string: data it opens, a script it starts."""
+    """Whether a program speaks of a file in a string: data it opens, a script it starts. A text is data then, if no document."""
     name = PurePosixPath(path).name
-    return not is_prose(path) and bool(re.search(rf"['\"/]{re.escape(name)}['\"]", text))
+    return (path.endswith(".txt") or not is_prose(path)) and bool(re.search(rf"['\"/]{re.escape(name)}['\"]", text))
 
 
 def _imports(path: str, text: str) -> set[str]:
