@@ -10,12 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from loopback import Server
+
 from github_standin import dump
 from github_standin.faults import Faults
 from github_standin.limits import Limits
 from github_standin.models import Token, User
 from github_standin.repository import Repository, valid_name
-from github_standin.server import Request, Server
+from github_standin.server import Handler, Request
 
 BIRTH = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -41,7 +43,7 @@ class GitHub:
         self.requests: list[Request] = []
         self.bugs: list[Exception] = []
         self.closing = threading.Event()  # ends what is silent
-        self._server = Server(self)
+        self._server = Server(Handler, hub=self)
 
     def close(self) -> None:
         """End the server. Raises RuntimeError where the stand-in itself failed at a request: no test may pass on that."""

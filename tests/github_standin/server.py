@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import socket
-import struct
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from loopback import QuietHandler
 
 from github_standin import faults, git_http, rest
 from github_standin.graphql_api import Call
@@ -22,8 +20,6 @@ from github_standin.models import Json, Token
 
 if TYPE_CHECKING:
     from github_standin.hub import GitHub
-
-RST = struct.pack("ii", 1, 0)  # of SO_LINGER: closing a connection resets it
 
 
 @dataclass
@@ -50,66 +46,12 @@ class Request:
         return self.fields if self.kind == "graphql" else f"{self.method} {path}"
 
 
-class _Listener(ThreadingHTTPServer):
-    """Remembers its connections, so that closing it ends those that a client keeps open."""
-
-    daemon_threads = False  # closing waits for every answer that is being given
-    request_queue_size = 128
-
-    def __init__(self, *arguments: Any) -> None:
-        self.connections: set[socket.socket] = set()
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        with contextlib.suppress(OSError):
-            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(RST)) == RST:
-                return self.close_request(request)  # without the FIN that a shutdown sends
-        return super().shutdown_request(request)
-
-
-class Server:
-    """The server on a free port of 127.0.0.1, in threads of its own."""
-
-    def __init__(self, hub: GitHub) -> None:
-        self._http = _Listener(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": hub}))
-        self.port = int(self._http.server_address[1])
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        for connection in list(self._http.connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self._http.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 65_536
+class Handler(QuietHandler):
     hub: GitHub
     seen: Request
     number: int  # of the request among all
     fault: faults.Fault | None  # what is to go wrong with it
     url: str
-
-    def finish(self) -> None:
-        with contextlib.suppress(OSError):
-            super().finish()
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     # -- one request --------------------------------------------------------------------------------------------
 
@@ -259,11 +201,4 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault.kind.startswith("silent"):
             self.hub.closing.wait(self.fault.seconds)
             return self.hang_up()
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
-        return None
-
-    def hang_up(self) -> None:
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+        return self.reset()

@@ -10,12 +10,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from loopback import Server
+
 from model_standin import rules
 from model_standin.answers import Answer, cut, text
 from model_standin.errors import Refused
 from model_standin.faults import OF_THE_MODEL, Fault, Faults, changed
 from model_standin.requests import Json, Request
-from model_standin.server import Server
+from model_standin.server import Handler
 from model_standin.tokens import Cache, input_tokens
 
 Player = Callable[[Request], Answer]
@@ -41,7 +43,7 @@ class Model:
         self.closing = threading.Event()  # ends what is silent
         self._lock = threading.Lock()  # one answer at a time is made
         self._ahead = 0.0
-        self._server = Server(self)
+        self._server = Server(Handler, model=self)
 
     def close(self) -> None:
         """End the server. Raises RuntimeError where the stand-in itself failed at a request: no test may pass on that."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import socket
-import struct
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from loopback import QuietHandler
 
 from model_standin import errors, faults, stream
 from model_standin.errors import Refused
@@ -21,70 +18,15 @@ from model_standin.requests import Json, Request
 if TYPE_CHECKING:
     from model_standin.model import Model
 
-RST = struct.pack("ii", 1, 0)  # of SO_LINGER: closing a connection resets it
 SECRET = {"authorization", "x-api-key", "cookie", "proxy-authorization"}
 
 
-class _Listener(ThreadingHTTPServer):
-    """Remembers its connections, so that closing it ends those that a client keeps open."""
-
-    daemon_threads = False  # closing waits for every answer that is being given
-    request_queue_size = 128
-
-    def __init__(self, *arguments: Any) -> None:
-        self.connections: set[socket.socket] = set()
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        with contextlib.suppress(OSError):
-            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(RST)) == RST:
-                return self.close_request(request)  # without the FIN that a shutdown sends
-        return super().shutdown_request(request)
-
-
-class Server:
-    """The server on a free port of 127.0.0.1, in threads of its own."""
-
-    def __init__(self, model: Model) -> None:
-        self._http = _Listener(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"model": model}))
-        self.port = int(self._http.server_address[1])
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        for connection in list(self._http.connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self._http.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 65_536
+class Handler(QuietHandler):
     numbers = itertools.count(1)
     model: Model
     seen: Request
     number: int
     fault: Fault | None  # what is to go wrong on the line
-
-    def finish(self) -> None:
-        with contextlib.suppress(OSError):
-            super().finish()
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
     # -- one request --------------------------------------------------------------------------------------------
 
@@ -160,10 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             self.note(0)
             if self.fault.kind == "silent":
                 self.model.closing.wait(self.fault.seconds)
-                return self._hang_up()
-            self.close_connection = True
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
-            return None
+                return self.hang_up()
+            return self.reset()
         if self.fault.kind == "garbage":
             return self.send(200, faults.GARBAGE)
         if self.fault.kind == "html":
@@ -189,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(raw[: len(raw) // 2] if breaks else raw)
         self.wfile.flush()
         if breaks:
-            self._hang_up()
+            self.hang_up()
 
     def _begin(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -205,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         for event in self._until(events, _middle(events) if self.fault else len(events)):
             self._chunk(stream.encoded(event))
         if kind == "torn":
-            return self._hang_up()
+            return self.hang_up()
         return self._chunk(b"")
 
     def _until(self, events: list[Json], middle: int) -> Iterator[Json]:
@@ -228,11 +168,6 @@ class Handler(BaseHTTPRequestHandler):
         self.seen.status = status
         self.seen.fault = self.fault.kind if self.fault else self.seen.fault
         self.model.requests.append(self.seen)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 def _middle(events: list[Json]) -> int:
