@@ -58,8 +58,7 @@ def command(asked: Asked, whole: bool, order: str, trust: bool, no_port: bool) -
     chosen = _chosen(offer, whole, asked.commits, order)
     runs = (0, 0) if trust else (1, 2 if session.judge == "confirmed" else 1)
     ports = settings.researcher in READERS and not (trust or no_port)  # a model's edit is no one's to trust
-    porting = settings.researcher if ports else ""
-    plan = shown.Plan(session, begun, confinement(asked), runs, "".join(own[:1]), porting)
+    plan = shown.Plan(session, begun, confinement(asked), runs, "".join(own[:1]), settings.researcher if ports else "")
     if asked.dry_run:
         shown.offered(offer, chosen, plan, asked.as_json, asked.whole_diff)
         return

@@ -160,8 +160,8 @@ def main() -> None:
     ended = _wait(child.pid, statuses)
     if _reap(statuses) or not _LINUX:  # elsewhere orphans do not come back to us
         patience = float(grace) if not ended else min(2.0, float(grace))
-        walls = child.pid if _wrapped(told) else None
-        _module("survivors.py").end(os.environ.get("AUTORESEARCH_SESSION", ""), patience, walls, lambda: _reap(statuses))
+        wall = child.pid if _wrapped(told) else None
+        _module("survivors.py").end(os.environ.get("AUTORESEARCH_SESSION", ""), patience, wall, lambda: _reap(statuses))
     child.returncode = statuses.get(child.pid, -signal.SIGKILL)
     if _wrapped(told) and 128 < child.returncode <= 128 + signal.SIGRTMAX:  # as bubblewrap, like a shell, says of a signal
         child.returncode = 128 - child.returncode

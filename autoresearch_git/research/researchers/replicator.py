@@ -46,12 +46,7 @@ class Replicator:
                 self._tell_of_another_source(step, tried[step.label])
                 continue
             try:
-                return self._carried(step, view)
-            except ConflictError as conflict:
-                try:
-                    return self._ported(step, view, str(conflict))
-                except CannotCarryError as reason:
-                    self.tell(step, str(reason))
+                return self._proposal(step, view)
             except CannotCarryError as reason:
                 self.tell(step, str(reason))
         raise NoProposal(self._ended(tried), exhausted=True)
@@ -69,6 +64,13 @@ class Replicator:
         source = before.adopted_from.rpartition(" ")[0]
         if source != self.offer.source.key:
             self.tell(step, f"{'in already' if before.status.advances else f'tried before: {before.status}'}, from {source}")
+
+    def _proposal(self, step: Step, view: View) -> Proposal:
+        """The step as it can be made here. Raises CannotCarryError."""
+        try:
+            return self._carried(step, view)
+        except ConflictError as conflict:
+            return self._ported(step, view, str(conflict))
 
     def _carried(self, step: Step, view: View) -> Proposal:
         carried = carry(step.before, step.after, view.files, self.merge)
